@@ -1,0 +1,242 @@
+/*
+ * check.sql
+ *    Findings: every rule that does not hold, where, and the statement that
+ *    mends it.
+ *
+ * Reads catalogs only; no lock on a user's table.  One function a family of
+ * rules, and steward.check() puts them together.  JIT is off in them: it takes
+ * seconds to compile what runs for milliseconds.
+ */
+
+-- What the rules hang on: the database and the services' roles
+CREATE FUNCTION steward.check_foundation()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    WITH RECURSIVE membership AS (
+        -- who is a member of a service's role, and through which first grant
+        SELECT v.name AS of, v.role AS of_role, a.member, a.roleid AS first_grant
+          FROM steward.service v JOIN pg_auth_members a ON a.roleid = v.role
+        UNION
+        SELECT m.of, m.of_role, a.member, a.roleid FROM membership m JOIN pg_auth_members a ON a.roleid = m.member)
+    SELECT 'critical', 'unarmed', current_database()::text,
+           'the event trigger steward_armed is missing or disabled: admission, guard and access let everything pass',
+           'SELECT steward.arm()'
+     WHERE EXISTS (SELECT FROM steward.store)
+       AND NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'steward_armed' AND evtenabled = 'A')
+    UNION ALL
+    SELECT 'warning', 'not_preloaded', current_database()::text,
+           'pg_steward is not in shared_preload_libraries: reads by a role that was granted them are not refused by owner '
+           || '(row security still hides tenants'' rows), COPY FROM by a role under row security is refused by PostgreSQL, '
+           || 'and a superuser who disables a trigger is not bound. The remedy takes effect at the next restart',
+           format('ALTER SYSTEM SET shared_preload_libraries = %s',
+                  (SELECT string_agg(quote_literal(btrim(l)), ', ')
+                     FROM string_to_table(coalesce(nullif((SELECT setting FROM pg_settings
+                                                            WHERE name = 'shared_preload_libraries'), '') || ',', '')
+                                          || 'pg_steward', ',') l))
+     WHERE NOT steward.preloaded()
+    UNION ALL
+    SELECT 'critical', 'missing_role', v.name, 'the role that acts for the service does not exist any more',
+           format('SELECT steward.create_service(%L, role => %L)', v.name,
+                  lower(regexp_replace(regexp_replace(v.name, '([a-z0-9])([A-Z])', '\1_\2', 'g'), '[^A-Za-z0-9_]+', '_', 'g')))
+      FROM steward.service v WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = v.role)
+    UNION ALL
+    SELECT 'critical', 'privileged_role', r.rolname::text,
+           format('the role of service %s is %s: row security does not bind it', v.name,
+                  concat_ws(' and ', CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END)),
+           format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS', r.rolname)
+      FROM steward.service v JOIN pg_roles r ON r.oid = v.role WHERE r.rolsuper OR r.rolbypassrls
+    UNION ALL
+    SELECT DISTINCT 'error', 'role_membership', pg_get_userbyid(m.member)::text,
+           format('the role of service %s is a member of that of service %s, and so acts for both', v.name, m.of),
+           format('REVOKE %I FROM %I', pg_get_userbyid(m.first_grant), pg_get_userbyid(m.member))
+      FROM membership m JOIN steward.service v ON v.role = m.member AND v.name <> m.of
+    UNION ALL
+    SELECT DISTINCT 'error', 'role_membership', pg_get_userbyid(m.member)::text,
+           format('the role of service %s may touch rows of every tenant', v.name),
+           format('REVOKE %I FROM %I', 'steward_cross_tenant', pg_get_userbyid(m.member))
+      FROM pg_auth_members m JOIN steward.service v ON v.role = m.member
+     WHERE m.roleid = 'steward_cross_tenant'::regrole
+$$;
+COMMENT ON FUNCTION steward.check_foundation() IS 'findings about the database and the services'' roles';
+
+-- What is declared, and what is not
+CREATE FUNCTION steward.check_map()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    WITH member AS MATERIALIZED (
+        SELECT * FROM steward.member(ARRAY(SELECT s FROM steward.store s))),
+    used_column AS (
+        SELECT s.name, s.relation, 'tenant' AS field, s.tenant AS attribute FROM steward.store s WHERE s.scope = 'tenant'
+        UNION ALL SELECT s.name, s.relation, 'row_owner', s.row_owner FROM steward.store s
+        UNION ALL SELECT s.name, s.relation, 'retention.clock', s.retention ->> 'clock' FROM steward.store s
+        UNION ALL SELECT s.name, s.relation, 'keys', c FROM steward.store s, jsonb_array_elements(s.keys) k,
+                         jsonb_array_elements_text(k) c)
+    SELECT 'error', 'ungoverned_table', c.oid::regclass::text,
+           'the table is no store: nothing says who owns it, whose rows it holds or how long they live',
+           format('SELECT steward.govern(%L, owner => %L, scope => %L, retention => %L)', c.oid::regclass,
+                  coalesce((SELECT v.name FROM steward.service v WHERE v.role = c.relowner),
+                           (SELECT s.owner FROM steward.store s JOIN pg_class o ON o.oid = s.relation
+                             WHERE o.relnamespace = c.relnamespace AND s.owner IS NOT NULL
+                             GROUP BY s.owner ORDER BY count(*) DESC, s.owner LIMIT 1),
+                           (SELECT min(v.name) FROM steward.service v)),
+                  CASE WHEN steward.tenant_type(c.oid, 'tenant_id') IS NULL THEN 'service' ELSE 'tenant' END,
+                  '{"until": "lifetime"}')
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'steward') AND n.nspname !~ '^pg_(toast|temp)'
+       AND EXISTS (SELECT FROM steward.store s WHERE s.kind = 'table')
+       AND NOT EXISTS (SELECT FROM member m WHERE m.relation = c.oid)
+       AND NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'error', 'no_owner', s.name, 'no service owns the store: whoever was granted it may write it',
+           format('SELECT steward.alter_store(%L, %L)', s.name,
+                  jsonb_build_object('owner', coalesce((SELECT v.name FROM steward.service v JOIN pg_class c ON c.relowner = v.role
+                                                         WHERE c.oid = s.relation),
+                                                       (SELECT min(v.name) FROM steward.service v), '')))
+      FROM steward.store s WHERE s.owner IS NULL
+    UNION ALL
+    SELECT 'warning', 'no_retention', s.name, 'nothing says how long the store''s data is kept',
+           format('SELECT steward.alter_store(%L, %L)', s.name, '{"retention": {"until": "lifetime"}}')
+      FROM steward.store s WHERE s.retention IS NULL AND s.part_of IS NULL
+    UNION ALL
+    SELECT 'error', 'missing_relation', s.name, 'the table of the store does not exist any more',
+           format('SELECT steward.release(%L)', s.name)
+      FROM steward.store s WHERE s.kind = 'table' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.relation)
+    UNION ALL
+    SELECT DISTINCT 'error', 'missing_column', u.name, format('column %I, which %s names, does not exist any more', u.attribute, u.field),
+           CASE u.field WHEN 'tenant' THEN format('SELECT steward.release(%L)', u.name)
+                        ELSE format('SELECT steward.alter_store(%L, %L)', u.name,
+                                    jsonb_build_object(split_part(u.field, '.', 1), NULL)) END
+      FROM used_column u JOIN pg_class c ON c.oid = u.relation
+     WHERE u.attribute IS NOT NULL AND NOT steward.has_column(u.relation, u.attribute)
+$$;
+COMMENT ON FUNCTION steward.check_map() IS 'findings about what is declared: ungoverned tables, stores without owner or retention, what was dropped';
+
+-- What is declared and not in force
+CREATE FUNCTION steward.check_drift()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT CASE d.kind WHEN 'grant' THEN 'warning' ELSE 'critical' END, replace(d.kind, ' ', '_'), d.relation::regclass::text,
+           CASE d.state WHEN 'missing' THEN 'is missing' WHEN 'extra' THEN 'belongs to no rule of the store'
+                        WHEN 'differs' THEN 'is not as the store''s rules have it' WHEN 'disabled' THEN 'is not enabled always'
+                        ELSE 'is not valid' END || coalesce(': ' || d.name, '') || format(' (store %s)', d.store),
+           d.sql
+      FROM steward.difference(ARRAY(SELECT s FROM steward.store s ORDER BY s.position), ARRAY(SELECT v FROM steward.service v)) d
+    UNION ALL
+    SELECT 'critical', 'foreign_policy', m.relation::regclass::text,
+           format('policy %I admits rows beside the tenant''s: permissive policies are added up', p.polname),
+           format('DROP POLICY %I ON %s', p.polname, m.relation::regclass)
+      FROM steward.member(ARRAY(SELECT s FROM steward.store s WHERE s.scope = 'tenant')) m
+      JOIN pg_policy p ON p.polrelid = m.relation
+     WHERE p.polpermissive AND p.polname NOT IN ('steward_tenant', 'steward_cross_tenant')
+$$;
+COMMENT ON FUNCTION steward.check_drift() IS 'findings about drift: what a store''s rules need and its tables lack';
+
+-- Ways around: keys without an index, foreign keys and views across tenants
+CREATE FUNCTION steward.check_schema()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    WITH store AS MATERIALIZED (
+        SELECT s.*, a.attnum AS tenant_attnum
+          FROM steward.store s JOIN pg_class c ON c.oid = s.relation
+          LEFT JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = s.tenant AND s.scope = 'tenant'),
+    key AS (
+        -- a key's columns without the tenant, which comes first in any case
+        SELECT s.name, s.relation, s.tenant_attnum, k.j AS columns,
+               ARRAY(SELECT a.attnum FROM jsonb_array_elements_text(k.j) WITH ORDINALITY c (attname, i)
+                       JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = c.attname
+                      WHERE a.attnum IS DISTINCT FROM s.tenant_attnum ORDER BY c.i) AS attnums
+          FROM store s, jsonb_array_elements(s.keys) k (j)),
+    index AS MATERIALIZED (
+        SELECT i.indrelid, i.indisunique, i.indnkeyatts, (string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts] AS attnums
+          FROM pg_index i WHERE i.indisvalid AND i.indpred IS NULL AND i.indrelid IN (SELECT s.relation FROM store s)),
+    unserved AS (
+        SELECT k.*, coalesce(array_prepend(k.tenant_attnum, k.attnums), k.attnums) AS wanted FROM key k
+         WHERE NOT EXISTS (
+            SELECT FROM index i
+             WHERE i.indrelid = k.relation
+               AND (k.tenant_attnum IS NULL OR i.attnums[1] = k.tenant_attnum)
+               AND i.attnums[1 : cardinality(k.attnums) + (k.tenant_attnum IS NOT NULL)::int]
+                   @> array_remove(array_prepend(k.tenant_attnum, k.attnums), NULL)
+            UNION ALL
+            SELECT FROM index i
+             WHERE i.indrelid = k.relation AND i.indisunique AND cardinality(k.attnums) > 0
+               AND i.attnums <@ array_remove(array_prepend(k.tenant_attnum, k.attnums), NULL))),
+    foreign_key AS (
+        SELECT c.*, child.name AS child, parent.name AS parent, child.tenant AS child_tenant, parent.tenant AS parent_tenant,
+               child.tenant_attnum AS child_attnum, parent.tenant_attnum AS parent_attnum, pg_get_constraintdef(c.oid) AS def
+          FROM pg_constraint c JOIN store child ON child.relation = c.conrelid JOIN store parent ON parent.relation = c.confrelid
+         WHERE c.contype = 'f' AND c.conparentid = 0
+           AND child.tenant_attnum IS NOT NULL AND parent.tenant_attnum IS NOT NULL
+           AND NOT EXISTS (SELECT FROM unnest(c.conkey, c.confkey) k (child, parent)
+                            WHERE k.child = child.tenant_attnum AND k.parent = parent.tenant_attnum)),
+    fk_columns AS (
+        SELECT f.oid,
+               string_agg(quote_ident(ca.attname), ', ' ORDER BY k.i) AS child_columns,
+               string_agg(quote_ident(pa.attname), ', ' ORDER BY k.i) AS parent_columns,
+               array_agg(k.parent) AS parent_attnums
+          FROM foreign_key f, unnest(f.conkey, f.confkey) WITH ORDINALITY k (child, parent, i),
+               pg_attribute ca, pg_attribute pa
+         WHERE ca.attrelid = f.conrelid AND ca.attnum = k.child AND pa.attrelid = f.confrelid AND pa.attnum = k.parent
+           AND k.child <> f.child_attnum AND k.parent <> f.parent_attnum
+         GROUP BY f.oid),
+    tenant_member AS MATERIALIZED (
+        SELECT m.* FROM steward.member(ARRAY(SELECT s FROM steward.store s WHERE s.scope = 'tenant')) m),
+    view AS (
+        SELECT DISTINCT v.oid, v.relkind, v.relowner, v.relacl, m.store,
+               EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o
+                        WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) AS invoker
+          FROM tenant_member m
+          JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.relation AND d.classid = 'pg_rewrite'::regclass
+          JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+         WHERE v.relkind IN ('v', 'm')),
+    reader AS (
+        SELECT v.oid, string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ') AS names
+          FROM view v, aclexplode(v.relacl) a WHERE a.grantee <> v.relowner GROUP BY v.oid)
+    SELECT 'warning', 'unindexed_key', u.relation::text,
+           format('no index serves lookups by %s%s (store %s)', u.columns, CASE WHEN u.tenant_attnum IS NULL THEN '' ELSE ', tenant first' END, u.name),
+           format('CREATE INDEX ON %s (%s)', u.relation,
+                  (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY w.i) FROM unnest(u.wanted) WITH ORDINALITY w (attnum, i)
+                     JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = w.attnum))
+      FROM unserved u
+    UNION ALL
+    SELECT 'error', 'foreign_key_without_tenant', f.conrelid::regclass::text,
+           format('foreign key %I from store %s to store %s leaves the tenant out: a row can refer to another tenant''s', f.conname, f.child, f.parent),
+           CASE WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = f.confrelid AND i.indisunique AND i.indpred IS NULL AND i.indisvalid
+                                AND (string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts] @> (c.parent_attnums || f.parent_attnum)
+                                AND i.indnkeyatts = cardinality(c.parent_attnums) + 1) THEN ''
+                ELSE format('ALTER TABLE %s ADD UNIQUE (%I, %s); ', f.confrelid::regclass, f.parent_tenant, c.parent_columns) END
+           || format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I FOREIGN KEY (%I, %s) REFERENCES %s (%I, %s)%s',
+                     f.conrelid::regclass, f.conname, f.conname, f.child_tenant, c.child_columns, f.confrelid::regclass,
+                     f.parent_tenant, c.parent_columns,
+                     -- what follows the columns; SET NULL must spare the tenant
+                     regexp_replace(regexp_replace(f.def, '^FOREIGN KEY .* REFERENCES [^(]+\([^)]*\)', ''),
+                                    '(ON DELETE SET (NULL|DEFAULT))(?! \()', format('\1 (%s)', c.child_columns)))
+      FROM foreign_key f JOIN fk_columns c USING (oid)
+    UNION ALL
+    SELECT 'error', 'leaking_view', v.oid::regclass::text,
+           format('the view reads tenant store %s with its owner''s rights, past the reader''s row security', v.store),
+           format('ALTER VIEW %s SET (security_invoker = true)', v.oid::regclass)
+      FROM view v WHERE v.relkind = 'v' AND NOT v.invoker
+    UNION ALL
+    SELECT 'error', 'leaking_view', v.oid::regclass::text,
+           format('the materialized view holds rows of every tenant of store %s, and row security cannot guard it', v.store),
+           concat_ws('; ', 'REVOKE ALL ON ' || v.oid::regclass || ' FROM ' || r.names,
+                     CASE WHEN NOT o.rolsuper THEN format('ALTER MATERIALIZED VIEW %s OWNER TO %I', v.oid::regclass,
+                                                          (SELECT pg_get_userbyid(e.extowner) FROM pg_extension e WHERE e.extname = 'pg_steward')) END)
+      FROM view v JOIN pg_roles o ON o.oid = v.relowner LEFT JOIN reader r ON r.oid = v.oid
+     WHERE v.relkind = 'm' AND (NOT o.rolsuper OR r.names IS NOT NULL)
+$$;
+COMMENT ON FUNCTION steward.check_schema() IS 'findings about indexes, foreign keys and views of governed tables';
+
+CREATE FUNCTION steward.check()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT f.* FROM (SELECT * FROM steward.check_foundation() UNION ALL SELECT * FROM steward.check_map()
+                     UNION ALL SELECT * FROM steward.check_drift() UNION ALL SELECT * FROM steward.check_schema())
+                    f (severity, rule, object, detail, remedy)
+     ORDER BY array_position(ARRAY['critical', 'error', 'warning'], f.severity), f.rule, f.object, f.detail
+$$;
+COMMENT ON FUNCTION steward.check() IS
+    'every rule that does not hold, gravest first: severity (critical, error, warning), rule, where, why, and the statement that mends it. Empty when the map is kept';

@@ -1,0 +1,79 @@
+/*
+ * registry.sql
+ *    The storage map as data: services and stores.
+ *
+ * src/registry.c reads the first columns of both tables by number; add columns
+ * at the end.  Roles and relations are held by OID, so they follow renames, and
+ * are dumped by name.  A store's columns are held by name (attribute numbers do
+ * not survive a dump) and follow renames through steward.follow_ddl().
+ */
+CREATE TABLE steward.service (
+    name text PRIMARY KEY CHECK (name <> '' AND octet_length(name) < 64),
+    role regrole NOT NULL UNIQUE
+);
+COMMENT ON TABLE steward.service IS 'a deployable that owns stores, and the database role whose members act for it';
+COMMENT ON COLUMN steward.service.name IS 'the name that the storage map uses';
+COMMENT ON COLUMN steward.service.role IS 'members of this role act for the service';
+
+CREATE TABLE steward.store (
+    name text PRIMARY KEY CHECK (name <> '' AND octet_length(name) < 64),
+    position integer NOT NULL,
+    data text,
+    kind text NOT NULL CHECK (kind IN ('table', 'blob', 'cache', 'secret', 'transport')),
+    relation regclass,
+    location text,
+    owner text REFERENCES steward.service ON UPDATE CASCADE,
+    scope text NOT NULL DEFAULT 'tenant' CHECK (scope IN ('tenant', 'global', 'service')),
+    tenant text,
+    row_owner text,
+    append_only boolean NOT NULL DEFAULT false,
+    write_once boolean NOT NULL DEFAULT false,
+    part_of text REFERENCES steward.store ON UPDATE CASCADE ON DELETE SET NULL,
+    access text,
+    keys jsonb,
+    retention jsonb,
+    notes text,
+    words jsonb,
+    plaintext_exempt jsonb,
+    CONSTRAINT store_relation_key UNIQUE (relation),
+    CONSTRAINT store_relation_kind CHECK ((kind = 'table') = (relation IS NOT NULL))
+);
+COMMENT ON TABLE steward.store IS 'one row of a storage map: a table, blob container, cache, secret namespace or transport; field by field in docs/manifest.md';
+COMMENT ON COLUMN steward.store.name IS 'the key that manifests and findings use';
+COMMENT ON COLUMN steward.store.position IS 'order of the rows in the storage map';
+COMMENT ON COLUMN steward.store.data IS 'the map''s column Data';
+COMMENT ON COLUMN steward.store.kind IS 'table, blob, cache, secret or transport';
+COMMENT ON COLUMN steward.store.relation IS 'the governed table (the root, when partitioned); only for kind table';
+COMMENT ON COLUMN steward.store.location IS 'where a store that is not a table lives, with placeholders in braces';
+COMMENT ON COLUMN steward.store.owner IS 'the one service that writes the store';
+COMMENT ON COLUMN steward.store.scope IS 'tenant: each row belongs to one tenant; global: shared, read-only for all but its owner; service: the owner''s own';
+COMMENT ON COLUMN steward.store.tenant IS 'column that holds the tenant of a row; for a table of scope tenant';
+COMMENT ON COLUMN steward.store.row_owner IS 'column that names the service a row belongs to: only its members write, change or delete that row';
+COMMENT ON COLUMN steward.store.append_only IS 'no UPDATE, DELETE or TRUNCATE, for anyone';
+COMMENT ON COLUMN steward.store.write_once IS 'an object is never overwritten; for kind blob';
+COMMENT ON COLUMN steward.store.part_of IS 'the store whose row of the map this further table belongs to';
+COMMENT ON COLUMN steward.store.access IS 'the map''s column Access pattern';
+COMMENT ON COLUMN steward.store.keys IS 'lookup keys: an array of arrays of column names, without the tenant column';
+COMMENT ON COLUMN steward.store.retention IS 'how long rows live; the grammar is in docs/manifest.md';
+COMMENT ON COLUMN steward.store.notes IS 'the map''s column Notes';
+COMMENT ON COLUMN steward.store.words IS 'the map''s own phrase for the columns store, owner_service and retention, shown in place of the derived one';
+COMMENT ON COLUMN steward.store.plaintext_exempt IS 'columns that may hold what looks like a secret, each with its reason';
+
+CREATE FUNCTION steward.registry_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'steward_registry_changed';
+COMMENT ON FUNCTION steward.registry_changed() IS
+    'trigger on steward.service and steward.store: every session forgets what it cached of them';
+CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON steward.service
+    FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
+CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON steward.store
+    FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
+ALTER TABLE steward.service ENABLE ALWAYS TRIGGER registry_changed;
+ALTER TABLE steward.store ENABLE ALWAYS TRIGGER registry_changed;
+
+SELECT pg_catalog.pg_extension_config_dump('steward.service', '');
+SELECT pg_catalog.pg_extension_config_dump('steward.store', '');
+
+CREATE FUNCTION steward.armed() RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'steward_armed';
+COMMENT ON FUNCTION steward.armed() IS
+    'true when the rules are in force: the event trigger steward_armed exists and is enabled. A dump restores it last';

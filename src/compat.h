@@ -1,0 +1,87 @@
+/*
+ * compat.h
+ *	  The one place that knows how PostgreSQL 15, 16, 17 and 18 differ.
+ *
+ * Every other file is written against the newest spelling; what an older
+ * server spells differently is mapped here.  No other file tests
+ * PG_VERSION_NUM.
+ */
+#ifndef STEWARD_COMPAT_H
+#define STEWARD_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#if PG_VERSION_NUM < 150000
+#error "pg_steward needs PostgreSQL 15 or newer"
+#endif
+
+/*
+ * Soft errors came with 16.  On 15 an error in an input function is thrown;
+ * the escontext argument is accepted and ignored.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define STEWARD_ESCONTEXT(fcinfo)	((fcinfo)->context)
+/* would ereturn() record the error instead of throwing it? */
+#define steward_is_soft(escontext) \
+	((escontext) != NULL && IsA(escontext, ErrorSaveContext))
+#else
+#define STEWARD_ESCONTEXT(fcinfo)	((struct Node *) NULL)
+#define steward_is_soft(escontext)	false
+#define ereturn(context, dummy_value, ...) \
+	do { \
+		(void) (context); \
+		ereport(ERROR, __VA_ARGS__); \
+		return dummy_value; \
+	} while (0)
+#endif
+
+/*
+ * 16 moved a relation's required permissions out of the range table entry.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+typedef RTEPermissionInfo StewardPermissions;
+
+#define STEWARD_CHECK_PERMS_ARGS	List *rangeTable, List *perminfos, bool abort
+#define STEWARD_CHECK_PERMS_PASS	rangeTable, perminfos, abort
+#define STEWARD_PERMISSIONS_LIST	perminfos
+#define steward_permissions_relid(p)	((p)->relid)
+#define steward_nsitem_permissions(item)	((item)->p_perminfo)
+#define steward_exec_check_perms(pstate) \
+	ExecCheckPermissions((pstate)->p_rtable, (pstate)->p_rteperminfos, true)
+#else
+typedef RangeTblEntry StewardPermissions;
+
+#define STEWARD_CHECK_PERMS_ARGS	List *rangeTable, bool abort
+#define STEWARD_CHECK_PERMS_PASS	rangeTable, abort
+#define STEWARD_PERMISSIONS_LIST	rangeTable
+#define steward_permissions_relid(p) \
+	((p)->rtekind == RTE_RELATION ? (p)->relid : InvalidOid)
+#define steward_nsitem_permissions(item)	((item)->p_rte)
+#define steward_exec_check_perms(pstate) \
+	ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* 16 folded the many ownership tests into one. */
+static inline bool
+steward_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+#endif							/* STEWARD_COMPAT_H */

@@ -1,0 +1,106 @@
+/*
+ * pg_steward.h
+ *	  What the rooms of pg_steward show each other, one section a file.
+ *
+ * A room may call only the rooms that docs/internals.md draws below it.
+ */
+#ifndef PG_STEWARD_H
+#define PG_STEWARD_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "fmgr.h"
+
+#include "compat.h"
+
+/* The rules that a refusal may name, as they stand in the constraint field */
+#define STEWARD_RULE_TENANT		"steward_tenant"
+#define STEWARD_RULE_ROW_OWNER	"steward_row_owner"
+#define STEWARD_RULE_OWNER		"steward_owner"
+#define STEWARD_RULE_APPEND_ONLY "steward_append_only"
+
+/* ---- refusal.c -------------------------------------------------------- */
+
+extern void steward_hush(void);
+
+/*
+ * Raise a refusal of a row.  The rest of the arguments are errdetail(),
+ * errhint() and the like.  Neither the row, nor the statement that holds it,
+ * nor what context callbacks know of it, reaches a client or a log.
+ */
+#define steward_refuse(rule, ...) \
+	do { \
+		steward_hush(); \
+		ereport(ERROR, \
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), \
+				err_generic_string(PG_DIAG_SCHEMA_NAME, "steward"), \
+				err_generic_string(PG_DIAG_CONSTRAINT_NAME, (rule)), \
+				errhidestmt(true), \
+				errhidecontext(true), \
+				__VA_ARGS__); \
+	} while (0)
+
+/* ---- guc.c ------------------------------------------------------------ */
+
+extern void guc_init(void);
+
+/* ---- actor.c ---------------------------------------------------------- */
+
+extern void actor_init(void);
+extern Oid	actor_current(void);
+extern bool actor_is_member(Oid role);
+extern bool actor_is_cross_tenant(void);
+extern bool actor_is_migrator(void);
+extern bool actor_reads_all(void);
+
+/* ---- registry.c ------------------------------------------------------- */
+
+typedef enum StewardScope
+{
+	SCOPE_NONE = 0,				/* the relation is not governed */
+	SCOPE_TENANT,
+	SCOPE_GLOBAL,
+	SCOPE_SERVICE
+} StewardScope;
+
+/* What the catalog says of one relation, or of a partition's governed root */
+typedef struct StewardPolicy
+{
+	Oid			relid;			/* hash key */
+	StewardScope scope;
+	Oid			owner_role;		/* InvalidOid while nobody owns the store */
+	bool		append_only;
+	AttrNumber	tenant;			/* 0 = no such column */
+	AttrNumber	row_owner;		/* 0 = no such column */
+	NameData	store;
+	NameData	owner;			/* the service's name */
+} StewardPolicy;
+
+extern void registry_init(void);
+extern bool registry_armed(void);
+extern bool registry_policy(Oid relid, StewardPolicy *policy);
+extern Oid	registry_service_role(const char *name, Size len);
+extern bool registry_actor_serves(void);
+
+/* ---- tenant.c --------------------------------------------------------- */
+
+extern void tenant_init(void);
+extern bool tenant_is_set(void);
+extern bool tenant_equals(Oid type, Datum value);
+
+/* ---- admit.c ---------------------------------------------------------- */
+
+extern void admit_tenant(Oid type, Datum value, bool isnull);
+extern void admit_row_owner(Datum service, bool isnull);
+
+/* ---- access.c --------------------------------------------------------- */
+
+extern void access_init(void);
+extern void access_refuse_change(const StewardPolicy *policy) pg_attribute_noreturn();
+
+/* ---- copy.c ----------------------------------------------------------- */
+
+extern void copy_init(void);
+
+#endif							/* PG_STEWARD_H */

@@ -1,0 +1,452 @@
+/*
+ * registry.c
+ *	  What the storage map says of a relation: the catalog tables of schema
+ *	  steward as C structs, cached.
+ *
+ * A partition or an inheritance child is governed by the store of its nearest
+ * governed ancestor, so each relation has an entry of its own, a negative one
+ * included.  An entry goes when its relation changes (relcache invalidation:
+ * ALTER, ATTACH, rename) and all of them go when the catalog changes, for which
+ * a trigger on the catalog tables invalidates them like relations.
+ *
+ * Armed.  Enforcement is switched on by an event trigger named steward_armed,
+ * which the first steward.govern() makes.  It is not a member of the extension,
+ * so pg_dump emits it, and emits it last: while a dump is being restored its
+ * rows are admitted without a tenant context, and from the end of the restore
+ * on the rules hold again.  Without it nothing here is looked up at all, which
+ * is what a database without the extension pays.
+ *
+ * The catalog is read by systable scans: no SPI, no permission of the current
+ * user, always the newest state.  AccessShareLock on the two catalog tables,
+ * kept no longer than the scan.
+ *
+ * Memory: everything cached lies in one context below TopMemoryContext.
+ */
+#include "pg_steward.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_event_trigger.h"
+#include "catalog/pg_inherits.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(steward_registry_changed);
+PG_FUNCTION_INFO_V1(steward_armed);
+
+/* Columns of steward.store and steward.service that are read here */
+#define Anum_store_name			1
+#define Anum_store_relation		5
+#define Anum_store_owner		7
+#define Anum_store_scope		8
+#define Anum_store_tenant		9
+#define Anum_store_row_owner	10
+#define Anum_store_append_only	11
+#define Natts_store_read		11
+#define Anum_service_name		1
+#define Anum_service_role		2
+
+typedef struct Service
+{
+	NameData	name;
+	Oid			role;
+} Service;
+
+static struct
+{
+	MemoryContext context;
+	HTAB	   *policies;		/* StewardPolicy by relid */
+	Service    *services;		/* NULL = not loaded */
+	int			n_services;
+	Oid			store_table;	/* InvalidOid = look it up */
+	Oid			service_table;
+	uint64		generation;		/* counts invalidations */
+	enum
+	{
+		ARMED_UNKNOWN = 0,
+		ARMED_NO,
+		ARMED_YES
+	}			armed;
+} registry;
+
+/* ---- invalidation ------------------------------------------------------ */
+
+static void
+forget_everything(void)
+{
+	registry.generation++;
+	registry.policies = NULL;
+	registry.services = NULL;
+	registry.n_services = 0;
+	registry.store_table = InvalidOid;
+	registry.service_table = InvalidOid;
+	if (registry.context)
+		MemoryContextReset(registry.context);
+}
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == registry.store_table ||
+		relid == registry.service_table)
+		forget_everything();
+	else
+	{
+		registry.generation++;
+		if (registry.policies)
+			hash_search(registry.policies, &relid, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+marker_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	registry.armed = ARMED_UNKNOWN;
+}
+
+void
+registry_init(void)
+{
+	registry.context = AllocSetContextCreate(TopMemoryContext,
+											 "pg_steward registry",
+											 ALLOCSET_DEFAULT_SIZES);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(EVENTTRIGGEROID, marker_changed, (Datum) 0);
+}
+
+/* registry_changed(): the statement trigger on steward.store and .service */
+Datum
+steward_registry_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("steward.registry_changed() is a trigger function"));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- armed ------------------------------------------------------------- */
+
+/* Are the rules in force in this database? */
+bool
+registry_armed(void)
+{
+	HeapTuple	tuple;
+
+	if (registry.armed == ARMED_UNKNOWN)
+	{
+		tuple = SearchSysCache1(EVENTTRIGGERNAME,
+								CStringGetDatum("steward_armed"));
+		registry.armed = ARMED_NO;
+		if (HeapTupleIsValid(tuple))
+		{
+			if (((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled !=
+				TRIGGER_DISABLED)
+				registry.armed = ARMED_YES;
+			ReleaseSysCache(tuple);
+		}
+	}
+	return registry.armed == ARMED_YES;
+}
+
+/* armed() → boolean */
+Datum
+steward_armed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(registry_armed());
+}
+
+/* ---- services ---------------------------------------------------------- */
+
+static Oid
+catalog_table(Oid *cached, const char *name)
+{
+	if (!OidIsValid(*cached))
+	{
+		Oid			schema = get_namespace_oid("steward", true);
+
+		if (OidIsValid(schema))
+			*cached = get_relname_relid(name, schema);
+	}
+	return *cached;
+}
+
+/* Read steward.service into an array in the current context; NULL if absent */
+static Service *
+read_services(int *count)
+{
+	Oid			table = catalog_table(&registry.service_table, "service");
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Service    *services;
+	int			n = 0;
+	int			room = 16;
+
+	if (!OidIsValid(table))
+		return NULL;
+
+	services = palloc(room * sizeof(Service));
+	rel = table_open(table, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		bool		isnull;
+		Datum		name = heap_getattr(tuple, Anum_service_name, desc, &isnull);
+		Datum		role = heap_getattr(tuple, Anum_service_role, desc, &isnull);
+
+		if (n == room)
+		{
+			room *= 2;
+			services = repalloc(services, room * sizeof(Service));
+		}
+		namestrcpy(&services[n].name, TextDatumGetCString(name));
+		services[n].role = DatumGetObjectId(role);
+		n++;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	*count = n;
+	return services;
+}
+
+/*
+ * An invalidation may arrive while the table is being read; then what was
+ * read is old, and is read again.
+ */
+static void
+need_services(void)
+{
+	while (!registry.services)
+	{
+		uint64		generation = registry.generation;
+		int			n = 0;
+		Service    *services = read_services(&n);
+
+		if (!services)
+			return;
+		if (generation == registry.generation)
+		{
+			/* at least one byte, so that an empty list counts as loaded */
+			registry.services = MemoryContextAlloc(registry.context,
+												   n * sizeof(Service) + 1);
+			memcpy(registry.services, services, n * sizeof(Service));
+			registry.n_services = n;
+		}
+		pfree(services);
+	}
+}
+
+/* The role of a service, by name (not terminated); InvalidOid if unknown */
+Oid
+registry_service_role(const char *name, Size len)
+{
+	int			i;
+
+	need_services();
+	for (i = 0; i < registry.n_services; i++)
+	{
+		const char *known = NameStr(registry.services[i].name);
+
+		if (strncmp(known, name, len) == 0 && known[len] == '\0')
+			return registry.services[i].role;
+	}
+	return InvalidOid;
+}
+
+/* Does the actor act for any declared service? */
+bool
+registry_actor_serves(void)
+{
+	int			i;
+
+	need_services();
+	for (i = 0; i < registry.n_services; i++)
+	{
+		if (actor_is_member(registry.services[i].role))
+			return true;
+	}
+	return false;
+}
+
+/* ---- policies ---------------------------------------------------------- */
+
+static StewardScope
+scope_of(const char *word)
+{
+	if (strcmp(word, "tenant") == 0)
+		return SCOPE_TENANT;
+	if (strcmp(word, "global") == 0)
+		return SCOPE_GLOBAL;
+	return SCOPE_SERVICE;
+}
+
+static AttrNumber
+column_of(Oid relid, Datum name, bool isnull)
+{
+	return isnull ? InvalidAttrNumber
+		: get_attnum(relid, TextDatumGetCString(name));
+}
+
+/*
+ * Read the store row whose relation is "governed" as the policy for "relid",
+ * which is it or one of its descendants (columns are found by name).
+ */
+static bool
+read_store(Oid governed, Oid relid, StewardPolicy *policy)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found;
+	Datum		values[Natts_store_read];
+	bool		nulls[Natts_store_read];
+	Oid			table = catalog_table(&registry.store_table, "store");
+	Oid			index;
+
+	if (!OidIsValid(table))
+		return false;
+	index = get_relname_relid("store_relation_key", get_rel_namespace(table));
+
+	rel = table_open(table, AccessShareLock);
+	ScanKeyInit(&key, Anum_store_relation, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(governed));
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		int			i;
+
+		for (i = 0; i < Natts_store_read; i++)
+			values[i] = heap_getattr(tuple, i + 1, RelationGetDescr(rel),
+									 &nulls[i]);
+		namestrcpy(&policy->store,
+				   TextDatumGetCString(values[Anum_store_name - 1]));
+		policy->scope =
+			scope_of(TextDatumGetCString(values[Anum_store_scope - 1]));
+		policy->append_only =
+			DatumGetBool(values[Anum_store_append_only - 1]);
+		policy->tenant = column_of(relid, values[Anum_store_tenant - 1],
+								   nulls[Anum_store_tenant - 1]);
+		policy->row_owner = column_of(relid, values[Anum_store_row_owner - 1],
+									  nulls[Anum_store_row_owner - 1]);
+		if (!nulls[Anum_store_owner - 1])
+		{
+			char	   *owner = TextDatumGetCString(values[Anum_store_owner - 1]);
+
+			namestrcpy(&policy->owner, owner);
+			policy->owner_role = registry_service_role(owner, strlen(owner));
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* The direct parents of a partition or an inheritance child */
+static List *
+parents_of(Oid relid)
+{
+	List	   *parents = NIL;
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents,
+							  ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return parents;
+}
+
+/* Nearest governed relation first: itself, its parents, theirs */
+static void
+load_policy(Oid relid, StewardPolicy *policy)
+{
+	List	   *pending = list_make1_oid(relid);
+
+	while (pending != NIL)
+	{
+		Oid			candidate = linitial_oid(pending);
+
+		if (read_store(candidate, relid, policy))
+			return;
+		pending = list_delete_first(pending);
+		pending = list_concat(pending, parents_of(candidate));
+	}
+}
+
+static void
+remember_policy(const StewardPolicy *policy)
+{
+	StewardPolicy *entry;
+
+	if (!registry.policies)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(StewardPolicy);
+		ctl.hcxt = registry.context;
+		registry.policies = hash_create("pg_steward policies", 256, &ctl,
+										HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(registry.policies, &policy->relid, HASH_ENTER, NULL);
+	*entry = *policy;
+}
+
+/*
+ * Is the relation governed, and how?  False also in an unarmed database.
+ *
+ * A relation that changes while its policy is being read is judged by what
+ * was read, and looked up again the next time.
+ */
+bool
+registry_policy(Oid relid, StewardPolicy *policy)
+{
+	StewardPolicy *cached;
+	uint64		generation;
+
+	if (relid < FirstNormalObjectId || !registry_armed())
+		return false;
+
+	cached = registry.policies ?
+		hash_search(registry.policies, &relid, HASH_FIND, NULL) : NULL;
+	if (cached)
+	{
+		*policy = *cached;
+		return policy->scope != SCOPE_NONE;
+	}
+
+	memset(policy, 0, sizeof(*policy));
+	policy->relid = relid;
+	need_services();
+	generation = registry.generation;
+	load_policy(relid, policy);
+	if (generation == registry.generation)
+		remember_policy(policy);
+	return policy->scope != SCOPE_NONE;
+}
