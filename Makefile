@@ -97,7 +97,7 @@ PGFILEDESC = "pg_steward - the storage map, enforced"
 OBJS := $(sort $(patsubst %.c,%.o,$(wildcard src/*.c)))
 DATA := $(wildcard sql/$(EXTENSION)--*--*.sql)
 DATA_built = $(EXTENSION)--$(EXT_VERSION).sql
-EXTRA_CLEAN = $(wildcard $(EXTENSION)--*.sql) .built_for
+EXTRA_CLEAN = $(wildcard $(EXTENSION)--*.sql) .built_for output
 
 PG_CPPFLAGS = -DPG_STEWARD_VERSION='"$(EXT_VERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
@@ -113,9 +113,14 @@ SHLIB_LINK := $(if $(call uses,curl/),-lcurl) $(if $(call uses,zstd),-lzstd) \
 # Tests whose names begin with nopreload_ need a server that does not preload
 # the library; test/run gives them one.
 REGRESS := $(filter-out nopreload_%,$(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))))
-REGRESS_OPTS = --inputdir=test
+#
+# Not --outputdir=., the default: pg_regress looks for sql/NAME.sql there first,
+# and sql/ holds the sources of the install script.  PostgreSQL 15 looks for
+# expected/ there too.
+REGRESS_OPTS = --inputdir=test --outputdir=output
+REGRESS_PREP = output
 ISOLATION := $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=.
+ISOLATION_OPTS = --inputdir=test --outputdir=output
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -137,6 +142,9 @@ $(DATA_built): $(sql_present) $(EXTENSION).control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
 	  for f in $(sql_present); do printf '\n'; cat "$$f" || exit 1; done; } >$@.new
 	@mv $@.new $@
+
+output:
+	@mkdir -p $@ && ln -sfn ../expected $@/expected
 
 # Objects follow the headers, and whatever else decides what they hold.
 built_for := $(shell $(PG_CONFIG) --version 2>/dev/null) $(EXT_VERSION) $(PG_CFLAGS) $(CFLAGS) $(SHLIB_LINK) $(OBJS)

@@ -262,11 +262,12 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
     UNION ALL
     SELECT n.at || '.relation', CASE WHEN c.relispartition THEN 'is a partition: govern its root'
                                      WHEN c.relpersistence = 't' THEN 'is a temporary table'
-                                     WHEN c.relnamespace = 'steward'::regnamespace THEN 'belongs to pg_steward'
-                                     ELSE 'is not a table' END
+                                     WHEN c.relkind NOT IN ('r', 'p') THEN 'is not a table'
+                                     ELSE 'belongs to PostgreSQL or to an extension' END
       FROM entry n JOIN pg_class c ON c.oid = n.relation
      WHERE c.relkind NOT IN ('r', 'p') OR c.relispartition OR c.relpersistence = 't'
-        OR c.relnamespace = 'steward'::regnamespace
+        OR c.relnamespace IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+        OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     UNION ALL
     SELECT n.at || '.relation', CASE WHEN (SELECT count(DISTINCT o.j ->> 'owner') FROM entry o WHERE o.relation = n.relation) > 1
                                      THEN 'is an earlier store''s relation too, with another owner: a store has exactly one owner'

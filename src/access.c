@@ -95,6 +95,16 @@ access_judge(const StewardPolicy *policy, AccessKind kind)
 
 /* ---- the errors -------------------------------------------------------- */
 
+/* Name the table in the error's fields, as core does for its constraints */
+static int
+err_relation(Oid relid)
+{
+	err_generic_string(PG_DIAG_SCHEMA_NAME,
+					   get_namespace_name(get_rel_namespace(relid)));
+	err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(relid));
+	return 0;
+}
+
 static void
 refuse_stranger(const StewardPolicy *policy, bool write)
 {
@@ -102,37 +112,43 @@ refuse_stranger(const StewardPolicy *policy, bool write)
 	const char *actor = GetUserNameFromId(role, false);
 	const char *owner = GetUserNameFromId(policy->owner_role, true);
 
-	ereport(ERROR,
-			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			err_generic_string(PG_DIAG_CONSTRAINT_NAME, STEWARD_RULE_OWNER),
-			err_generic_string(PG_DIAG_SCHEMA_NAME,
-							   get_namespace_name(get_rel_namespace(policy->relid))),
-			err_generic_string(PG_DIAG_TABLE_NAME,
-							   get_rel_name(policy->relid)),
-			errmsg(write
-				   ? "only service \"%s\" may write store \"%s\""
-				   : "only service \"%s\" may read store \"%s\"",
-				   NameStr(policy->owner), NameStr(policy->store)),
-			owner
-			? errdetail("Role \"%s\" is not a member of the service's role \"%s\".",
-						actor, owner)
-			: errdetail("The service's role does not exist."),
-			owner
-			? errhint("Use the owner's API or events. If \"%s\" acts for the service: GRANT %s TO %s;",
-					  actor, quote_identifier(owner), quote_identifier(actor))
-			: errhint("Run SELECT * FROM steward.check();"));
+	steward_refuse(STEWARD_RULE_OWNER,
+				   err_relation(policy->relid),
+				   errmsg(write
+						  ? "only service \"%s\" may write store \"%s\""
+						  : "only service \"%s\" may read store \"%s\"",
+						  NameStr(policy->owner), NameStr(policy->store)),
+				   owner
+				   ? errdetail("Role \"%s\" is not a member of the service's role \"%s\".",
+							   actor, owner)
+				   : errdetail("The service's role does not exist."),
+				   owner
+				   ? errhint("Use the owner's API or events. If \"%s\" acts for the service: GRANT %s TO %s;",
+							 actor, quote_identifier(owner),
+							 quote_identifier(actor))
+				   : errhint("Run SELECT * FROM steward.check();"));
 }
 
 void
 access_refuse_change(const StewardPolicy *policy)
 {
-	ereport(ERROR,
-			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			err_generic_string(PG_DIAG_CONSTRAINT_NAME,
-							   STEWARD_RULE_APPEND_ONLY),
-			errmsg("store \"%s\" is append-only", NameStr(policy->store)),
-			errdetail("Its rows are inserted and read; UPDATE, DELETE and TRUNCATE are refused for everyone."),
-			errhint("Insert a row that corrects the earlier one."));
+	steward_refuse(STEWARD_RULE_APPEND_ONLY,
+				   err_relation(policy->relid),
+				   errmsg("store \"%s\" is append-only",
+						  NameStr(policy->store)),
+				   errdetail("Its rows are inserted and read; UPDATE, DELETE and TRUNCATE are refused for everyone."),
+				   errhint("Insert a row that corrects the earlier one."));
+	pg_unreachable();
+}
+
+static void
+refuse_all_tenants(const StewardPolicy *policy)
+{
+	steward_refuse(STEWARD_RULE_TENANT,
+				   err_relation(policy->relid),
+				   errmsg("TRUNCATE of store \"%s\" would remove rows of every tenant",
+						  NameStr(policy->store)),
+				   errhint("DELETE the tenant's rows, or run it as a member of steward_cross_tenant."));
 }
 
 static void
@@ -150,13 +166,8 @@ access_refuse(const StewardPolicy *policy, AccessVerdict verdict)
 			access_refuse_change(policy);
 			break;
 		case ACCESS_ALL_TENANTS:
-			ereport(ERROR,
-					errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					err_generic_string(PG_DIAG_CONSTRAINT_NAME,
-									   STEWARD_RULE_TENANT),
-					errmsg("TRUNCATE of store \"%s\" would remove rows of every tenant",
-						   NameStr(policy->store)),
-					errhint("DELETE the tenant's rows, or run it as a member of steward_cross_tenant."));
+			refuse_all_tenants(policy);
+			break;
 	}
 }
 

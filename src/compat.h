@@ -73,6 +73,11 @@ typedef RangeTblEntry StewardPermissions;
 	ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
+/* 18 spells it as the standard does: before the declaration */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn		pg_attribute_noreturn()
+#endif
+
 /* 16 folded the many ownership tests into one. */
 static inline bool
 steward_owns_relation(Oid relid, Oid role)

@@ -90,9 +90,34 @@ is_ours(CopyStmt *stmt)
 	return ours;
 }
 
+/*
+ * Generated columns are computed after WHERE has been evaluated, and system
+ * columns do not exist yet: neither can be asked for.
+ */
+static void
+check_where_columns(Relation rel, Node *where)
+{
+	Bitmapset  *columns = NULL;
+	int			column = -1;
+
+	pull_varattnos(where, 1, &columns);
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		AttrNumber	attno = column + FirstLowInvalidHeapAttributeNumber;
+
+		if (attno < 0 ||
+			(attno > 0 &&
+			 TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated))
+			ereport(ERROR,
+					errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					errmsg("COPY FROM cannot ask for a system or generated column in WHERE"));
+	}
+}
+
 /* The WHERE clause as COPY plans it: an implicitly ANDed list of quals */
 static Node *
-copy_where(ParseState *pstate, ParseNamespaceItem *nsitem, Node *clause)
+copy_where(ParseState *pstate, ParseNamespaceItem *nsitem, Relation rel,
+		   Node *clause)
 {
 	Node	   *where;
 
@@ -102,6 +127,7 @@ copy_where(ParseState *pstate, ParseNamespaceItem *nsitem, Node *clause)
 	where = transformExpr(pstate, clause, EXPR_KIND_COPY_WHERE);
 	where = coerce_to_boolean(pstate, where, "WHERE");
 	assign_expr_collations(pstate, where);
+	check_where_columns(rel, where);
 	where = eval_const_expressions(NULL, where);
 	where = (Node *) canonicalize_qual((Expr *) where, false);
 	return (Node *) make_ands_implicit((Expr *) where);
@@ -124,7 +150,7 @@ copy_from_stdin(CopyStmt *stmt, const char *source)
 										   NULL, false, false);
 	permissions = steward_nsitem_permissions(nsitem);
 	permissions->requiredPerms = ACL_INSERT;
-	where = copy_where(pstate, nsitem, stmt->whereClause);
+	where = copy_where(pstate, nsitem, rel, stmt->whereClause);
 	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, stmt->attlist))
 		permissions->insertedCols =
 		bms_add_member(permissions->insertedCols,
@@ -153,7 +179,7 @@ copy_process_utility(PlannedStmt *pstmt, const char *queryString,
 		is_ours((CopyStmt *) pstmt->utilityStmt))
 	{
 		uint64		processed =
-			copy_from_stdin((CopyStmt *) pstmt->utilityStmt, queryString);
+		copy_from_stdin((CopyStmt *) pstmt->utilityStmt, queryString);
 
 		if (qc)
 			SetQueryCompletion(qc, CMDTAG_COPY, processed);

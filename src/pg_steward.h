@@ -25,19 +25,18 @@
 extern void steward_hush(void);
 
 /*
- * Raise a refusal of a row.  The rest of the arguments are errdetail(),
- * errhint() and the like.  Neither the row, nor the statement that holds it,
- * nor what context callbacks know of it, reaches a client or a log.
+ * Raise a refusal, 42501, with the rule's name as the constraint.  The other
+ * arguments are errmsg(), errdetail(), errhint() and the like, and must not
+ * hold a value of the row's.  Neither the row, nor the statement, nor what
+ * context callbacks know of them, reaches a client or a log.
  */
 #define steward_refuse(rule, ...) \
 	do { \
 		steward_hush(); \
 		ereport(ERROR, \
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), \
-				err_generic_string(PG_DIAG_SCHEMA_NAME, "steward"), \
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, (rule)), \
 				errhidestmt(true), \
-				errhidecontext(true), \
 				__VA_ARGS__); \
 	} while (0)
 
@@ -97,7 +96,7 @@ extern void admit_row_owner(Datum service, bool isnull);
 /* ---- access.c --------------------------------------------------------- */
 
 extern void access_init(void);
-extern void access_refuse_change(const StewardPolicy *policy) pg_attribute_noreturn();
+pg_noreturn extern void access_refuse_change(const StewardPolicy *policy);
 
 /* ---- copy.c ----------------------------------------------------------- */
 

@@ -80,7 +80,7 @@ static struct
 		ARMED_NO,
 		ARMED_YES
 	}			armed;
-} registry;
+}			registry;
 
 /* ---- invalidation ------------------------------------------------------ */
 

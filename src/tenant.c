@@ -45,7 +45,7 @@ static struct
 	bool		bigint_known;
 	pg_uuid_t	uuid;
 	int64		bigint;
-} tenant;
+}			tenant;
 
 /* What a function that returns the context by reference keeps in fn_extra */
 typedef struct TenantResult
