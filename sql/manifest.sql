@@ -133,6 +133,25 @@ $$;
 COMMENT ON FUNCTION steward.retention_problems(jsonb, oid) IS
     'what is wrong with a retention, with paths relative to it; relation is NULL for a store that is not a table';
 
+-- The entries of a manifest, one a store: a part stands inside its main store
+-- (field parts), or beside it with part_of
+CREATE FUNCTION steward.manifest_entries(manifest jsonb) RETURNS TABLE (at text, place bigint, entry jsonb)
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH main AS (
+        SELECT '$.stores[' || (e.i - 1) || ']' AS at, e.i << 32 AS place, e.j
+          FROM jsonb_array_elements(CASE jsonb_typeof(manifest -> 'stores') WHEN 'array' THEN manifest -> 'stores' ELSE '[]' END)
+               WITH ORDINALITY e (j, i))
+    SELECT m.at, m.place, CASE WHEN jsonb_typeof(m.j -> 'parts') = 'array' THEN m.j - 'parts' ELSE m.j END FROM main m
+    UNION ALL
+    SELECT m.at || '.parts[' || (p.i - 1) || ']', m.place + p.i,
+           CASE jsonb_typeof(p.j) WHEN 'object' THEN p.j || jsonb_build_object('part_of', m.j -> 'name') ELSE p.j END
+      FROM main m, jsonb_array_elements(CASE jsonb_typeof(m.j -> 'parts') WHEN 'array' THEN m.j -> 'parts' ELSE '[]' END)
+           WITH ORDINALITY p (j, i)
+     ORDER BY 2
+$$;
+COMMENT ON FUNCTION steward.manifest_entries(jsonb) IS
+    'the stores of a manifest, its parts too, with the path of each and its place in the order';
+
 CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path text, problem text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH section AS (
@@ -144,14 +163,12 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
                WITH ORDINALITY e (j, i)
          WHERE s.name = 'services'),
     entry AS MATERIALIZED (
-        SELECT '$.stores[' || (e.i - 1) || ']' AS at, e.j, e.i, jsonb_typeof(e.j) = 'object' AS is_object,
-               e.j ->> 'name' AS name, coalesce(e.j ->> 'kind', 'table') AS kind,
-               coalesce(e.j ->> 'scope', 'tenant') AS scope,
-               CASE WHEN coalesce(e.j ->> 'kind', 'table') = 'table'
-                    THEN steward.find_relation(e.j ->> 'relation') END AS relation
-          FROM section s, jsonb_array_elements(CASE s.type WHEN 'array' THEN manifest -> s.name ELSE '[]' END)
-               WITH ORDINALITY e (j, i)
-         WHERE s.name = 'stores'),
+        SELECT e.at, e.entry AS j, e.place AS i, jsonb_typeof(e.entry) = 'object' AS is_object,
+               e.entry ->> 'name' AS name, coalesce(e.entry ->> 'kind', 'table') AS kind,
+               coalesce(e.entry ->> 'scope', 'tenant') AS scope,
+               CASE WHEN coalesce(e.entry ->> 'kind', 'table') = 'table'
+                    THEN steward.find_relation(e.entry ->> 'relation') END AS relation
+          FROM steward.manifest_entries(manifest) e),
     field AS (
         SELECT n.at, n.j, f.key, jsonb_typeof(f.value) AS type, f.value
           FROM entry n, jsonb_each(CASE WHEN n.is_object THEN n.j ELSE '{}' END) f
@@ -201,8 +218,10 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
     UNION ALL
     SELECT at, 'must be an object' FROM entry WHERE NOT is_object
     UNION ALL
-    SELECT f.at || '.' || f.key, 'unknown field' FROM field f
-     WHERE f.key NOT IN (SELECT field FROM steward.store_fields())
+    SELECT f.at || '.' || f.key,
+           CASE WHEN f.key <> 'parts' THEN 'unknown field' WHEN f.type = 'array' THEN 'a part has no parts'
+                ELSE 'must be an array' END
+      FROM field f WHERE f.key NOT IN (SELECT field FROM steward.store_fields())
     UNION ALL
     SELECT f.at || '.' || f.key,
            CASE WHEN f.key = 'owner' THEN 'a store has exactly one owner: the name of a service'
@@ -333,8 +352,9 @@ COMMENT ON FUNCTION steward.require_valid(jsonb) IS '22023 with the path inside 
 CREATE FUNCTION steward.manifest_stores(manifest jsonb) RETURNS SETOF steward.store
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH entry AS (
-        SELECT e.j, e.i, coalesce(e.j ->> 'kind', 'table') AS kind, coalesce(e.j ->> 'scope', 'tenant') AS scope
-          FROM jsonb_array_elements(coalesce(manifest -> 'stores', '[]')) WITH ORDINALITY e (j, i))
+        SELECT e.entry AS j, row_number() OVER (ORDER BY e.place) AS i,
+               coalesce(e.entry ->> 'kind', 'table') AS kind, coalesce(e.entry ->> 'scope', 'tenant') AS scope
+          FROM steward.manifest_entries(manifest) e)
     SELECT n.j ->> 'name',
            coalesce(old.position, ((SELECT coalesce(max(position), 0) FROM steward.store) + n.i)::integer),
            n.j ->> 'data',
@@ -382,7 +402,13 @@ CREATE FUNCTION steward.manifest() RETURNS jsonb
                'services', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', v.name, 'role', pg_get_userbyid(v.role))
                                                       ORDER BY v.name), '[]')
                               FROM steward.service v),
-               'stores', (SELECT coalesce(jsonb_agg(steward.store_entry(s) ORDER BY s.position, s.name), '[]')
-                            FROM steward.store s))
+               'stores', (SELECT coalesce(jsonb_agg(steward.store_entry(s) || coalesce(p.parts, '{}')
+                                                    ORDER BY s.position, s.name), '[]')
+                            FROM steward.store s,
+                                 LATERAL (SELECT jsonb_build_object('parts', jsonb_agg(steward.store_entry(o) - 'part_of'
+                                                                                      ORDER BY o.position, o.name)) AS parts
+                                            FROM steward.store o WHERE o.part_of = s.name HAVING count(*) > 0
+                                          UNION ALL SELECT NULL LIMIT 1) p
+                           WHERE s.part_of IS NULL))
 $$;
 COMMENT ON FUNCTION steward.manifest() IS 'the live catalog as a manifest; apply(manifest()) changes nothing';

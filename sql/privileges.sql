@@ -6,7 +6,8 @@
  * constraints and policies call.  The steward roles read the map and its
  * findings.  Only steward_admin changes the map: those functions run as the
  * extension's owner, and the steps that they are made of are nobody's to call.
- * Trigger functions need no right to fire.
+ * Trigger functions need no right to fire, but PostgreSQL
+ * clones a row trigger to a new partition as whoever makes the partition.
  */
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA steward FROM PUBLIC;
 
@@ -28,11 +29,15 @@ BEGIN
 END
 $$;
 
+GRANT EXECUTE ON FUNCTION steward.guard() TO PUBLIC;
+
 GRANT EXECUTE ON FUNCTION
     steward.create_service(text, text), steward.drop_service(text), steward.apply(jsonb),
     steward.govern(regclass, text, text, text, text, text, text, jsonb, jsonb, text, text, boolean, text, jsonb, jsonb),
     steward.alter_store(text, jsonb), steward.release(text), steward.arm(), steward.install_template(text, text)
     TO steward_admin;
+
+GRANT EXECUTE ON FUNCTION steward.guard(), steward.access() TO PUBLIC;
 
 GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.template_service, steward.template_store
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

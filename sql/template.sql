@@ -49,6 +49,21 @@ $$;
 COMMENT ON FUNCTION steward.template_placement(text, text) IS
     'the stores of a template as they are installed, for one service or (NULL) for all';
 
+-- The same as manifest entries; a store of several services is a part for all
+-- but the first
+CREATE FUNCTION steward.template_entry(template text, service text) RETURNS TABLE (place integer, entry jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.place,
+           CASE WHEN p.main THEN p.store
+                ELSE p.store - ARRAY['data', 'access', 'notes', 'words'] || jsonb_build_object('part_of', t.name) END
+           || jsonb_strip_nulls(jsonb_build_object(
+                  'name', p.name, 'owner', p.service,
+                  'relation', replace(p.store ->> 'relation', '{schema}', quote_ident(p.role))))
+      FROM steward.template_placement(template_entry.template, template_entry.service) p
+      JOIN steward.template_store t ON t.template = template_entry.template AND t.position = p.place
+$$;
+COMMENT ON FUNCTION steward.template_entry(text, text) IS 'the stores of a template as entries of a manifest';
+
 CREATE FUNCTION steward.template(name text, service text DEFAULT NULL) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -71,16 +86,13 @@ BEGIN
                'services', (SELECT jsonb_agg(jsonb_build_object('name', v.name, 'role', v.role) ORDER BY v.position)
                               FROM steward.template_service v
                              WHERE v.template = template.name AND (template.service IS NULL OR v.name = template.service)),
-               'stores', (SELECT coalesce(jsonb_agg(
-                              CASE WHEN p.main THEN p.store
-                                   ELSE p.store - ARRAY['data', 'access', 'notes', 'words']
-                                        || jsonb_build_object('part_of', t.name) END
-                              || jsonb_strip_nulls(jsonb_build_object(
-                                     'name', p.name, 'owner', p.service,
-                                     'relation', replace(p.store ->> 'relation', '{schema}', quote_ident(p.role))))
-                              ORDER BY p.place, NOT p.main, p.name), '[]')
-                            FROM steward.template_placement(template.name, template.service) p
-                            JOIN steward.template_store t ON t.template = template.name AND t.position = p.place))
+               'stores', (SELECT coalesce(jsonb_agg(m.entry || coalesce(p.parts, '{}') ORDER BY m.place), '[]')
+                            FROM steward.template_entry(template.name, template.service) m,
+                                 LATERAL (SELECT jsonb_build_object('parts', jsonb_agg(o.entry - 'part_of' ORDER BY o.place, o.entry ->> 'name')) AS parts
+                                            FROM steward.template_entry(template.name, template.service) o
+                                           WHERE o.entry ->> 'part_of' = m.entry ->> 'name' HAVING count(*) > 0
+                                          UNION ALL SELECT NULL LIMIT 1) p
+                           WHERE NOT m.entry ? 'part_of'))
       INTO manifest;
     RETURN manifest;
 END

@@ -21,25 +21,25 @@ CREATE FUNCTION steward.secret_ref_in(pg_catalog.cstring) RETURNS steward.secret
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_secret_ref_in';
 COMMENT ON FUNCTION steward.secret_ref_in(pg_catalog.cstring) IS
-	'Text to secret_ref.';
+	'text to secret_ref';
 
 CREATE FUNCTION steward.secret_ref_out(steward.secret_ref) RETURNS pg_catalog.cstring
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textout';
 COMMENT ON FUNCTION steward.secret_ref_out(steward.secret_ref) IS
-	'secret_ref to text.';
+	'secret_ref to text';
 
 CREATE FUNCTION steward.secret_ref_recv(pg_catalog.internal) RETURNS steward.secret_ref
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_secret_ref_recv';
 COMMENT ON FUNCTION steward.secret_ref_recv(pg_catalog.internal) IS
-	'Binary form to secret_ref.';
+	'binary form to secret_ref';
 
 CREATE FUNCTION steward.secret_ref_send(steward.secret_ref) RETURNS pg_catalog.bytea
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textsend';
 COMMENT ON FUNCTION steward.secret_ref_send(steward.secret_ref) IS
-	'secret_ref to binary form.';
+	'secret_ref to binary form';
 
 CREATE TYPE steward.secret_ref (
 	INPUT = steward.secret_ref_in,
@@ -51,7 +51,7 @@ CREATE TYPE steward.secret_ref (
 	STORAGE = extended
 );
 COMMENT ON TYPE steward.secret_ref IS
-	'The id of a secret in Azure Key Vault, never the secret itself.';
+	'the id of a secret in Azure Key Vault, never the secret itself';
 
 CREATE CAST (pg_catalog.text AS steward.secret_ref) WITH INOUT AS ASSIGNMENT;
 CREATE CAST (pg_catalog.varchar AS steward.secret_ref) WITH INOUT AS ASSIGNMENT;
@@ -61,61 +61,61 @@ CREATE FUNCTION steward.secret_ref_lt(steward.secret_ref, steward.secret_ref) RE
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'bytealt';
 COMMENT ON FUNCTION steward.secret_ref_lt(steward.secret_ref, steward.secret_ref) IS
-	'Is the first one less, byte by byte?';
+	'is the first one less, byte by byte?';
 
 CREATE FUNCTION steward.secret_ref_le(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteale';
 COMMENT ON FUNCTION steward.secret_ref_le(steward.secret_ref, steward.secret_ref) IS
-	'Is the first one less or the same, byte by byte?';
+	'is the first one less or the same, byte by byte?';
 
 CREATE FUNCTION steward.secret_ref_eq(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteaeq';
 COMMENT ON FUNCTION steward.secret_ref_eq(steward.secret_ref, steward.secret_ref) IS
-	'Are both the same?';
+	'are both the same?';
 
 CREATE FUNCTION steward.secret_ref_ne(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteane';
 COMMENT ON FUNCTION steward.secret_ref_ne(steward.secret_ref, steward.secret_ref) IS
-	'Do the two differ?';
+	'do the two differ?';
 
 CREATE FUNCTION steward.secret_ref_ge(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteage';
 COMMENT ON FUNCTION steward.secret_ref_ge(steward.secret_ref, steward.secret_ref) IS
-	'Is the first one greater or the same, byte by byte?';
+	'is the first one greater or the same, byte by byte?';
 
 CREATE FUNCTION steward.secret_ref_gt(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteagt';
 COMMENT ON FUNCTION steward.secret_ref_gt(steward.secret_ref, steward.secret_ref) IS
-	'Is the first one greater, byte by byte?';
+	'is the first one greater, byte by byte?';
 
 CREATE FUNCTION steward.secret_ref_cmp(steward.secret_ref, steward.secret_ref) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteacmp';
 COMMENT ON FUNCTION steward.secret_ref_cmp(steward.secret_ref, steward.secret_ref) IS
-	'Less than, equal to or greater than zero, byte by byte.';
+	'less than, equal to or greater than zero, byte by byte';
 
 CREATE FUNCTION steward.secret_ref_sortsupport(pg_catalog.internal) RETURNS pg_catalog.void
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'bytea_sortsupport';
 COMMENT ON FUNCTION steward.secret_ref_sortsupport(pg_catalog.internal) IS
-	'Sort support, with abbreviated keys.';
+	'sort support, with abbreviated keys';
 
 CREATE FUNCTION steward.secret_ref_hash(steward.secret_ref) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlena';
 COMMENT ON FUNCTION steward.secret_ref_hash(steward.secret_ref) IS
-	'Hash of 32 bits.';
+	'hash of 32 bits';
 
 CREATE FUNCTION steward.secret_ref_hash_extended(steward.secret_ref, pg_catalog.int8) RETURNS pg_catalog.int8
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlenaextended';
 COMMENT ON FUNCTION steward.secret_ref_hash_extended(steward.secret_ref, pg_catalog.int8) IS
-	'Hash of 64 bits, with a seed.';
+	'hash of 64 bits, with a seed';
 
 CREATE OPERATOR pg_catalog.< (
 	FUNCTION = steward.secret_ref_lt, LEFTARG = steward.secret_ref, RIGHTARG = steward.secret_ref,
@@ -174,31 +174,31 @@ CREATE FUNCTION steward.vault_name(steward.secret_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_vault_name';
 COMMENT ON FUNCTION steward.vault_name(steward.secret_ref) IS
-	'The name of the key vault.';
+	'the name of the key vault';
 
 CREATE FUNCTION steward.vault_host(steward.secret_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_vault_host';
 COMMENT ON FUNCTION steward.vault_host(steward.secret_ref) IS
-	'The host name of the key vault.';
+	'the host name of the key vault';
 
 CREATE FUNCTION steward.secret_name(steward.secret_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_secret_name';
 COMMENT ON FUNCTION steward.secret_name(steward.secret_ref) IS
-	'The name of the secret.';
+	'the name of the secret';
 
 CREATE FUNCTION steward.secret_version(steward.secret_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_secret_version';
 COMMENT ON FUNCTION steward.secret_version(steward.secret_ref) IS
-	'The version of the secret; null when the reference names none.';
+	'the version of the secret; null when the reference names none';
 
 CREATE FUNCTION steward.unversioned(steward.secret_ref) RETURNS steward.secret_ref
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_unversioned';
 COMMENT ON FUNCTION steward.unversioned(steward.secret_ref) IS
-	'The same secret, whichever version is current.';
+	'the same secret, whichever version is current';
 
 
 -- ---- steward.blob_ref ------------------------------------------------------
@@ -209,25 +209,25 @@ CREATE FUNCTION steward.blob_ref_in(pg_catalog.cstring) RETURNS steward.blob_ref
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_blob_ref_in';
 COMMENT ON FUNCTION steward.blob_ref_in(pg_catalog.cstring) IS
-	'Text to blob_ref.';
+	'text to blob_ref';
 
 CREATE FUNCTION steward.blob_ref_out(steward.blob_ref) RETURNS pg_catalog.cstring
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textout';
 COMMENT ON FUNCTION steward.blob_ref_out(steward.blob_ref) IS
-	'blob_ref to text.';
+	'blob_ref to text';
 
 CREATE FUNCTION steward.blob_ref_recv(pg_catalog.internal) RETURNS steward.blob_ref
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_blob_ref_recv';
 COMMENT ON FUNCTION steward.blob_ref_recv(pg_catalog.internal) IS
-	'Binary form to blob_ref.';
+	'binary form to blob_ref';
 
 CREATE FUNCTION steward.blob_ref_send(steward.blob_ref) RETURNS pg_catalog.bytea
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textsend';
 COMMENT ON FUNCTION steward.blob_ref_send(steward.blob_ref) IS
-	'blob_ref to binary form.';
+	'blob_ref to binary form';
 
 CREATE TYPE steward.blob_ref (
 	INPUT = steward.blob_ref_in,
@@ -239,7 +239,7 @@ CREATE TYPE steward.blob_ref (
 	STORAGE = extended
 );
 COMMENT ON TYPE steward.blob_ref IS
-	'The address of a blob in Azure Blob Storage, without any right to read it.';
+	'the address of a blob in Azure Blob Storage, without any right to read it';
 
 CREATE CAST (pg_catalog.text AS steward.blob_ref) WITH INOUT AS ASSIGNMENT;
 CREATE CAST (pg_catalog.varchar AS steward.blob_ref) WITH INOUT AS ASSIGNMENT;
@@ -249,61 +249,61 @@ CREATE FUNCTION steward.blob_ref_lt(steward.blob_ref, steward.blob_ref) RETURNS 
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'bytealt';
 COMMENT ON FUNCTION steward.blob_ref_lt(steward.blob_ref, steward.blob_ref) IS
-	'Is the first one less, byte by byte?';
+	'is the first one less, byte by byte?';
 
 CREATE FUNCTION steward.blob_ref_le(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteale';
 COMMENT ON FUNCTION steward.blob_ref_le(steward.blob_ref, steward.blob_ref) IS
-	'Is the first one less or the same, byte by byte?';
+	'is the first one less or the same, byte by byte?';
 
 CREATE FUNCTION steward.blob_ref_eq(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteaeq';
 COMMENT ON FUNCTION steward.blob_ref_eq(steward.blob_ref, steward.blob_ref) IS
-	'Are both the same?';
+	'are both the same?';
 
 CREATE FUNCTION steward.blob_ref_ne(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteane';
 COMMENT ON FUNCTION steward.blob_ref_ne(steward.blob_ref, steward.blob_ref) IS
-	'Do the two differ?';
+	'do the two differ?';
 
 CREATE FUNCTION steward.blob_ref_ge(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteage';
 COMMENT ON FUNCTION steward.blob_ref_ge(steward.blob_ref, steward.blob_ref) IS
-	'Is the first one greater or the same, byte by byte?';
+	'is the first one greater or the same, byte by byte?';
 
 CREATE FUNCTION steward.blob_ref_gt(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteagt';
 COMMENT ON FUNCTION steward.blob_ref_gt(steward.blob_ref, steward.blob_ref) IS
-	'Is the first one greater, byte by byte?';
+	'is the first one greater, byte by byte?';
 
 CREATE FUNCTION steward.blob_ref_cmp(steward.blob_ref, steward.blob_ref) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteacmp';
 COMMENT ON FUNCTION steward.blob_ref_cmp(steward.blob_ref, steward.blob_ref) IS
-	'Less than, equal to or greater than zero, byte by byte.';
+	'less than, equal to or greater than zero, byte by byte';
 
 CREATE FUNCTION steward.blob_ref_sortsupport(pg_catalog.internal) RETURNS pg_catalog.void
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'bytea_sortsupport';
 COMMENT ON FUNCTION steward.blob_ref_sortsupport(pg_catalog.internal) IS
-	'Sort support, with abbreviated keys.';
+	'sort support, with abbreviated keys';
 
 CREATE FUNCTION steward.blob_ref_hash(steward.blob_ref) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlena';
 COMMENT ON FUNCTION steward.blob_ref_hash(steward.blob_ref) IS
-	'Hash of 32 bits.';
+	'hash of 32 bits';
 
 CREATE FUNCTION steward.blob_ref_hash_extended(steward.blob_ref, pg_catalog.int8) RETURNS pg_catalog.int8
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlenaextended';
 COMMENT ON FUNCTION steward.blob_ref_hash_extended(steward.blob_ref, pg_catalog.int8) IS
-	'Hash of 64 bits, with a seed.';
+	'hash of 64 bits, with a seed';
 
 CREATE OPERATOR pg_catalog.< (
 	FUNCTION = steward.blob_ref_lt, LEFTARG = steward.blob_ref, RIGHTARG = steward.blob_ref,
@@ -362,19 +362,19 @@ CREATE FUNCTION steward.blob_account(steward.blob_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_blob_account';
 COMMENT ON FUNCTION steward.blob_account(steward.blob_ref) IS
-	'The name of the storage account.';
+	'the name of the storage account';
 
 CREATE FUNCTION steward.blob_container(steward.blob_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_blob_container';
 COMMENT ON FUNCTION steward.blob_container(steward.blob_ref) IS
-	'The name of the container.';
+	'the name of the container';
 
 CREATE FUNCTION steward.blob_name(steward.blob_ref) RETURNS pg_catalog.text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_blob_name';
 COMMENT ON FUNCTION steward.blob_name(steward.blob_ref) IS
-	'The name of the blob, percent-encoded as it is stored.';
+	'the name of the blob, percent-encoded as it is stored';
 
 
 -- ---- steward.fingerprint ---------------------------------------------------
@@ -385,25 +385,25 @@ CREATE FUNCTION steward.fingerprint_in(pg_catalog.cstring) RETURNS steward.finge
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_fingerprint_in';
 COMMENT ON FUNCTION steward.fingerprint_in(pg_catalog.cstring) IS
-	'Text to fingerprint.';
+	'text to fingerprint';
 
 CREATE FUNCTION steward.fingerprint_out(steward.fingerprint) RETURNS pg_catalog.cstring
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textout';
 COMMENT ON FUNCTION steward.fingerprint_out(steward.fingerprint) IS
-	'fingerprint to text.';
+	'fingerprint to text';
 
 CREATE FUNCTION steward.fingerprint_recv(pg_catalog.internal) RETURNS steward.fingerprint
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_fingerprint_recv';
 COMMENT ON FUNCTION steward.fingerprint_recv(pg_catalog.internal) IS
-	'Binary form to fingerprint.';
+	'binary form to fingerprint';
 
 CREATE FUNCTION steward.fingerprint_send(steward.fingerprint) RETURNS pg_catalog.bytea
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'textsend';
 COMMENT ON FUNCTION steward.fingerprint_send(steward.fingerprint) IS
-	'fingerprint to binary form.';
+	'fingerprint to binary form';
 
 CREATE TYPE steward.fingerprint (
 	INPUT = steward.fingerprint_in,
@@ -415,7 +415,7 @@ CREATE TYPE steward.fingerprint (
 	STORAGE = extended
 );
 COMMENT ON TYPE steward.fingerprint IS
-	'A digest that tells the versions of a secret apart without revealing it.';
+	'a digest that tells the versions of a secret apart without revealing it';
 
 CREATE CAST (pg_catalog.text AS steward.fingerprint) WITH INOUT AS ASSIGNMENT;
 CREATE CAST (pg_catalog.varchar AS steward.fingerprint) WITH INOUT AS ASSIGNMENT;
@@ -425,61 +425,61 @@ CREATE FUNCTION steward.fingerprint_lt(steward.fingerprint, steward.fingerprint)
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'bytealt';
 COMMENT ON FUNCTION steward.fingerprint_lt(steward.fingerprint, steward.fingerprint) IS
-	'Is the first one less, byte by byte?';
+	'is the first one less, byte by byte?';
 
 CREATE FUNCTION steward.fingerprint_le(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteale';
 COMMENT ON FUNCTION steward.fingerprint_le(steward.fingerprint, steward.fingerprint) IS
-	'Is the first one less or the same, byte by byte?';
+	'is the first one less or the same, byte by byte?';
 
 CREATE FUNCTION steward.fingerprint_eq(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteaeq';
 COMMENT ON FUNCTION steward.fingerprint_eq(steward.fingerprint, steward.fingerprint) IS
-	'Are both the same?';
+	'are both the same?';
 
 CREATE FUNCTION steward.fingerprint_ne(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteane';
 COMMENT ON FUNCTION steward.fingerprint_ne(steward.fingerprint, steward.fingerprint) IS
-	'Do the two differ?';
+	'do the two differ?';
 
 CREATE FUNCTION steward.fingerprint_ge(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteage';
 COMMENT ON FUNCTION steward.fingerprint_ge(steward.fingerprint, steward.fingerprint) IS
-	'Is the first one greater or the same, byte by byte?';
+	'is the first one greater or the same, byte by byte?';
 
 CREATE FUNCTION steward.fingerprint_gt(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.bool
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteagt';
 COMMENT ON FUNCTION steward.fingerprint_gt(steward.fingerprint, steward.fingerprint) IS
-	'Is the first one greater, byte by byte?';
+	'is the first one greater, byte by byte?';
 
 CREATE FUNCTION steward.fingerprint_cmp(steward.fingerprint, steward.fingerprint) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
 	AS 'byteacmp';
 COMMENT ON FUNCTION steward.fingerprint_cmp(steward.fingerprint, steward.fingerprint) IS
-	'Less than, equal to or greater than zero, byte by byte.';
+	'less than, equal to or greater than zero, byte by byte';
 
 CREATE FUNCTION steward.fingerprint_sortsupport(pg_catalog.internal) RETURNS pg_catalog.void
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'bytea_sortsupport';
 COMMENT ON FUNCTION steward.fingerprint_sortsupport(pg_catalog.internal) IS
-	'Sort support, with abbreviated keys.';
+	'sort support, with abbreviated keys';
 
 CREATE FUNCTION steward.fingerprint_hash(steward.fingerprint) RETURNS pg_catalog.int4
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlena';
 COMMENT ON FUNCTION steward.fingerprint_hash(steward.fingerprint) IS
-	'Hash of 32 bits.';
+	'hash of 32 bits';
 
 CREATE FUNCTION steward.fingerprint_hash_extended(steward.fingerprint, pg_catalog.int8) RETURNS pg_catalog.int8
 	LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
 	AS 'hashvarlenaextended';
 COMMENT ON FUNCTION steward.fingerprint_hash_extended(steward.fingerprint, pg_catalog.int8) IS
-	'Hash of 64 bits, with a seed.';
+	'hash of 64 bits, with a seed';
 
 CREATE OPERATOR pg_catalog.< (
 	FUNCTION = steward.fingerprint_lt, LEFTARG = steward.fingerprint, RIGHTARG = steward.fingerprint,
@@ -538,10 +538,10 @@ CREATE FUNCTION steward.fingerprint_algorithm(steward.fingerprint) RETURNS pg_ca
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_fingerprint_algorithm';
 COMMENT ON FUNCTION steward.fingerprint_algorithm(steward.fingerprint) IS
-	'The digest algorithm: sha256, sha384 or sha512.';
+	'the digest algorithm: sha256, sha384 or sha512';
 
 CREATE FUNCTION steward.fingerprint_digest(steward.fingerprint) RETURNS pg_catalog.bytea
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'steward_fingerprint_digest';
 COMMENT ON FUNCTION steward.fingerprint_digest(steward.fingerprint) IS
-	'The digest itself.';
+	'the digest itself';
