@@ -84,7 +84,9 @@ CREATE FUNCTION steward.check_map()
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'steward') AND n.nspname !~ '^pg_(toast|temp)'
-       AND EXISTS (SELECT FROM steward.store s WHERE s.kind = 'table')
+       AND (EXISTS (SELECT FROM steward.store s WHERE s.kind = 'table')
+            -- or the rules came without the map: a dump of the schema alone
+            OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'steward_access'))
        AND NOT EXISTS (SELECT FROM member m WHERE m.relation = c.oid)
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -95,6 +97,11 @@ CREATE FUNCTION steward.check_map()
                                                          WHERE c.oid = s.relation),
                                                        (SELECT min(v.name) FROM steward.service v), '')))
       FROM steward.store s WHERE s.owner IS NULL
+    UNION ALL
+    SELECT 'error', 'no_owner', s.name, format('service %s, which owns the store, is not declared: nobody may write it', s.owner),
+           format('SELECT steward.create_service(%L, role => %L)', s.owner,
+                  lower(regexp_replace(regexp_replace(s.owner, '([a-z0-9])([A-Z])', '\1_\2', 'g'), '[^A-Za-z0-9_]+', '_', 'g')))
+      FROM steward.store s WHERE NOT EXISTS (SELECT FROM steward.service v WHERE v.name = s.owner) AND s.owner IS NOT NULL
     UNION ALL
     SELECT 'warning', 'no_retention', s.name, 'nothing says how long the store''s data is kept',
            format('SELECT steward.alter_store(%L, %L)', s.name, '{"retention": {"until": "lifetime"}}')

@@ -12,6 +12,7 @@ CREATE FUNCTION steward.govern_new_members(changed oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     governed steward.store[];
+    fresh oid;
     step record;
 BEGIN
     WITH RECURSIVE up AS (
@@ -27,14 +28,18 @@ BEGIN
 
     -- a member without the access trigger is new; one that lost something else
     -- is drift, and drift is reported, not hidden
-    FOR step IN
-        SELECT d.sql
-          FROM steward.difference(governed, ARRAY(SELECT v FROM steward.service v)) d
-          JOIN steward.member(governed) m USING (store, relation)
+    FOR fresh IN
+        SELECT m.relation FROM steward.member(governed) m
          WHERE NOT m.is_root
-           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = d.relation AND t.tgname = 'steward_access')
+           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = m.relation AND t.tgname = 'steward_access')
     LOOP
-        EXECUTE step.sql;
+        -- the ALTER TABLE of an earlier one has brought us here for those below it
+        CONTINUE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = fresh AND t.tgname = 'steward_access');
+        FOR step IN
+            SELECT d.sql FROM steward.difference(governed, ARRAY(SELECT v FROM steward.service v)) d WHERE d.relation = fresh
+        LOOP
+            EXECUTE step.sql;
+        END LOOP;
     END LOOP;
 END
 $$;

@@ -12,7 +12,7 @@
 CREATE FUNCTION steward.create_service(name text, role text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = create_service.role) THEN
+    IF create_service.role <> '' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = create_service.role) THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN', create_service.role);
         RAISE NOTICE 'role "%" was created', create_service.role;
     END IF;

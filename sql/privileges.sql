@@ -37,7 +37,5 @@ GRANT EXECUTE ON FUNCTION
     steward.alter_store(text, jsonb), steward.release(text), steward.arm(), steward.install_template(text, text)
     TO steward_admin;
 
-GRANT EXECUTE ON FUNCTION steward.guard(), steward.access() TO PUBLIC;
-
 GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.template_service, steward.template_store
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

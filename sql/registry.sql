@@ -6,6 +6,10 @@
  * at the end.  Roles and relations are held by OID, so they follow renames, and
  * are dumped by name.  A store's columns are held by name (attribute numbers do
  * not survive a dump) and follow renames through steward.follow_ddl().
+ *
+ * No foreign keys between them: pg_restore -j would load the rows before what
+ * they refer to.  manifest_problems() judges what comes in, follow_name() keeps
+ * it true, and neither runs in a restore.
  */
 CREATE TABLE steward.service (
     name text PRIMARY KEY CHECK (name <> '' AND octet_length(name) < 64),
@@ -22,13 +26,13 @@ CREATE TABLE steward.store (
     kind text NOT NULL CHECK (kind IN ('table', 'blob', 'cache', 'secret', 'transport')),
     relation regclass,
     location text,
-    owner text REFERENCES steward.service ON UPDATE CASCADE,
+    owner text,
     scope text NOT NULL DEFAULT 'tenant' CHECK (scope IN ('tenant', 'global', 'service')),
     tenant text,
     row_owner text,
     append_only boolean NOT NULL DEFAULT false,
     write_once boolean NOT NULL DEFAULT false,
-    part_of text REFERENCES steward.store ON UPDATE CASCADE ON DELETE SET NULL,
+    part_of text,
     access text,
     keys jsonb,
     retention jsonb,
@@ -69,6 +73,29 @@ CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON 
     FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
 ALTER TABLE steward.service ENABLE ALWAYS TRIGGER registry_changed;
 ALTER TABLE steward.store ENABLE ALWAYS TRIGGER registry_changed;
+
+CREATE FUNCTION steward.follow_name() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_RELID = 'steward.store'::regclass THEN
+        UPDATE steward.store s SET part_of = NEW.name WHERE s.part_of = OLD.name;
+    ELSIF TG_OP = 'UPDATE' THEN
+        UPDATE steward.store s SET owner = NEW.name WHERE s.owner = OLD.name;
+    ELSIF EXISTS (SELECT FROM steward.store s WHERE s.owner = OLD.name) THEN
+        RAISE EXCEPTION 'service "%" still owns stores', OLD.name
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Release the stores, or give them another owner, first.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION steward.follow_name() IS
+    'trigger on steward.service and steward.store: owner and part_of follow a new name, a store''s parts stand alone when it goes, and a service that owns stores stays';
+CREATE TRIGGER follow_name AFTER DELETE OR UPDATE OF name ON steward.service
+    FOR EACH ROW EXECUTE FUNCTION steward.follow_name();
+CREATE TRIGGER follow_name AFTER DELETE OR UPDATE OF name ON steward.store
+    FOR EACH ROW EXECUTE FUNCTION steward.follow_name();
+ALTER TABLE steward.service ENABLE ALWAYS TRIGGER follow_name;
+ALTER TABLE steward.store ENABLE ALWAYS TRIGGER follow_name;
 
 SELECT pg_catalog.pg_extension_config_dump('steward.service', '');
 SELECT pg_catalog.pg_extension_config_dump('steward.store', '');

@@ -115,7 +115,10 @@ CREATE FUNCTION steward.difference(stores steward.store[], services steward.serv
                     WHEN s.scope <> 'tenant' AND m.relforcerowsecurity
                          AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = m.relation AND p.polname = 'steward_tenant')
                          THEN 'extra' END AS state,
-               format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', m.ident) AS drop_sql,
+               -- somebody else's policies stay in force
+               format('ALTER TABLE %s %sNO FORCE ROW LEVEL SECURITY', m.ident,
+                      CASE WHEN NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = m.relation AND p.polname NOT LIKE 'steward\_%')
+                           THEN 'DISABLE ROW LEVEL SECURITY, ' ELSE '' END) AS drop_sql,
                format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', m.ident) AS make_sql,
                NULL::text AS switch_sql, 7 AS step
           FROM s JOIN m ON m.store = s.name),

@@ -38,7 +38,8 @@ typedef enum AccessVerdict
 	ACCESS_NOT_OWNER_READ,		/* reads are the owner's alone */
 	ACCESS_NOT_OWNER_WRITE,
 	ACCESS_APPEND_ONLY,
-	ACCESS_ALL_TENANTS			/* TRUNCATE of a tenant store */
+	ACCESS_ALL_TENANTS,			/* TRUNCATE of a tenant store */
+	ACCESS_ALL_ROW_OWNERS		/* TRUNCATE of a store with a row owner */
 } AccessVerdict;
 
 /* What a statement wants of a relation */
@@ -90,6 +91,9 @@ access_judge(const StewardPolicy *policy, AccessKind kind)
 	if (kind == ACCESS_TRUNCATE && policy->scope == SCOPE_TENANT &&
 		!actor_is_cross_tenant())
 		return ACCESS_ALL_TENANTS;
+	if (kind == ACCESS_TRUNCATE && policy->row_owner > 0 &&
+		!actor_is_migrator())
+		return ACCESS_ALL_ROW_OWNERS;
 	return ACCESS_GRANTED;
 }
 
@@ -152,6 +156,16 @@ refuse_all_tenants(const StewardPolicy *policy)
 }
 
 static void
+refuse_all_row_owners(const StewardPolicy *policy)
+{
+	steward_refuse(STEWARD_RULE_ROW_OWNER,
+				   err_relation(policy->relid),
+				   errmsg("TRUNCATE of store \"%s\" would remove rows of every service",
+						  NameStr(policy->store)),
+				   errhint("DELETE the service's rows, or run it as a pipeline that is a member of steward_cross_tenant."));
+}
+
+static void
 access_refuse(const StewardPolicy *policy, AccessVerdict verdict)
 {
 	switch (verdict)
@@ -167,6 +181,9 @@ access_refuse(const StewardPolicy *policy, AccessVerdict verdict)
 			break;
 		case ACCESS_ALL_TENANTS:
 			refuse_all_tenants(policy);
+			break;
+		case ACCESS_ALL_ROW_OWNERS:
+			refuse_all_row_owners(policy);
 			break;
 	}
 }

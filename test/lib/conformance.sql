@@ -26,7 +26,8 @@ CREATE FUNCTION conform.b() RETURNS text LANGUAGE sql IMMUTABLE AS
 CREATE FUNCTION conform.id(n integer) RETURNS text LANGUAGE sql IMMUTABLE AS
 	$$ SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0')) $$;
 
--- A role and tenant tries a statement; whatever it did is undone
+-- A role tries a statement for a tenant; whatever it did is undone.  {a} and
+-- {b} are the tenants.
 CREATE FUNCTION conform.attempt(actor name, tenant text, statement text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -36,6 +37,7 @@ DECLARE
 	rule text;
 	n bigint;
 BEGIN
+	statement := replace(replace(statement, '{a}', quote_literal(conform.a())), '{b}', quote_literal(conform.b()));
 	PERFORM steward.set_tenant(tenant);
 	PERFORM set_config('role', actor, true);
 	IF statement ~* '^\s*(SELECT|TABLE|WITH)' THEN
@@ -151,7 +153,7 @@ DECLARE
 	by_row boolean := (SELECT s.row_owner IS NOT NULL FROM steward.store s WHERE s.relation = tenant_store.relation);
 	sample_a jsonb := replace(sample::text, '{tenant}', 'a')::jsonb || jsonb_build_object('tenant_id', conform.a());
 	sample_b jsonb := replace(sample::text, '{tenant}', 'b')::jsonb || jsonb_build_object('tenant_id', conform.b());
-	ins_a text := replace(conform.insert_sql('{t}', sample_a), '', '');
+	ins_a text := conform.insert_sql('{t}', sample_a);
 	ins_b text := conform.insert_sql('{t}', sample_b);
 	owner_rule text := 'refused 42501 ' || CASE WHEN by_row THEN 'steward_row_owner' ELSE 'steward_owner' END;
 	change_rule text := CASE WHEN frozen THEN 'refused 42501 steward_append_only' ELSE 'refused 42501 steward_tenant' END;
@@ -186,10 +188,10 @@ BEGIN
 	RETURN NEXT conform.attack(own, NULL, relation, 'SELECT count(*) FROM {t}', 'sees 2', 'sees 0',
 		of || 'shows nothing without a tenant context');
 	RETURN NEXT conform.attack(own, conform.a(), relation,
-		format('UPDATE {t} SET tenant_id = %L WHERE tenant_id = %L', conform.b(), conform.a()), 'does 1', change_rule,
+		'UPDATE {t} SET tenant_id = {b} WHERE tenant_id = {a}', 'does 1', change_rule,
 		of || 'has no row that moves to another tenant');
 	RETURN NEXT conform.attack(own, conform.a(), relation,
-		format('DELETE FROM {t} WHERE tenant_id = %L', conform.b()), 'does 1',
+		'DELETE FROM {t} WHERE tenant_id = {b}', 'does 1',
 		CASE WHEN frozen THEN change_rule ELSE 'does 0' END,
 		of || 'has no row that another tenant deletes');
 	RETURN NEXT conform.attack(own, conform.a(), relation, 'TRUNCATE {t} CASCADE', 'does 0',
@@ -243,7 +245,7 @@ BEGIN
 						 WHERE a.attrelid = references_only.relation AND a.attname = c[1]), 'steward.' || c[2],
 			format('%s: %s.%s is of type steward.%s', data, relation, c[1], c[2]));
 		RETURN NEXT conform.attack('conform_' || owner, conform.a(), relation,
-			format('UPDATE {t} SET %I = %L WHERE tenant_id = %L', c[1], plain, conform.a()), 'does 1', 'refused 22P02',
+			format('UPDATE {t} SET %I = %L WHERE tenant_id = {a}', c[1], plain), 'does 1', 'refused 22P02',
 			format('%s: %s.%s takes no plaintext', data, relation, c[1]));
 	END LOOP;
 END
