@@ -13,9 +13,11 @@ CREATE FUNCTION steward.check_foundation()
     RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     WITH RECURSIVE membership AS (
-        -- who is a member of a service's role, and through which first grant
+        -- who is a member of a service's role, and through which grant of his own
+        -- (of NULL: of steward_cross_tenant)
         SELECT v.name AS of, v.role AS of_role, a.member, a.roleid AS first_grant
-          FROM steward.service v JOIN pg_auth_members a ON a.roleid = v.role
+          FROM pg_auth_members a LEFT JOIN steward.service v ON v.role = a.roleid
+         WHERE v.name IS NOT NULL OR a.roleid = 'steward_cross_tenant'::regrole
         UNION
         SELECT m.of, m.of_role, a.member, a.roleid FROM membership m JOIN pg_auth_members a ON a.roleid = m.member)
     SELECT 'critical', 'unarmed', current_database()::text,
@@ -53,9 +55,8 @@ CREATE FUNCTION steward.check_foundation()
     UNION ALL
     SELECT DISTINCT 'error', 'role_membership', pg_get_userbyid(m.member)::text,
            format('the role of service %s may touch rows of every tenant', v.name),
-           format('REVOKE %I FROM %I', 'steward_cross_tenant', pg_get_userbyid(m.member))
-      FROM pg_auth_members m JOIN steward.service v ON v.role = m.member
-     WHERE m.roleid = 'steward_cross_tenant'::regrole
+           format('REVOKE %I FROM %I', pg_get_userbyid(m.first_grant), pg_get_userbyid(m.member))
+      FROM membership m JOIN steward.service v ON v.role = m.member WHERE m.of IS NULL
 $$;
 COMMENT ON FUNCTION steward.check_foundation() IS 'findings about the database and the services'' roles';
 
@@ -111,12 +112,14 @@ CREATE FUNCTION steward.check_map()
            format('SELECT steward.release(%L)', s.name)
       FROM steward.store s WHERE s.kind = 'table' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.relation)
     UNION ALL
+    -- one remedy for all of a store's: a manifest with one of them left is refused
     SELECT DISTINCT 'error', 'missing_column', u.name, format('column %I, which %s names, does not exist any more', u.attribute, u.field),
-           CASE u.field WHEN 'tenant' THEN format('SELECT steward.release(%L)', u.name)
-                        ELSE format('SELECT steward.alter_store(%L, %L)', u.name,
-                                    jsonb_build_object(split_part(u.field, '.', 1), NULL)) END
+           CASE WHEN bool_or(u.field = 'tenant') OVER store THEN format('SELECT steward.release(%L)', u.name)
+                ELSE format('SELECT steward.alter_store(%L, %L)', u.name,
+                            jsonb_object_agg(split_part(u.field, '.', 1), NULL::text) OVER store) END
       FROM used_column u JOIN pg_class c ON c.oid = u.relation
      WHERE u.attribute IS NOT NULL AND NOT steward.has_column(u.relation, u.attribute)
+    WINDOW store AS (PARTITION BY u.name)
 $$;
 COMMENT ON FUNCTION steward.check_map() IS 'findings about what is declared: ungoverned tables, stores without owner or retention, what was dropped';
 
@@ -139,6 +142,28 @@ CREATE FUNCTION steward.check_drift()
      WHERE p.polpermissive AND p.polname NOT IN ('steward_tenant', 'steward_cross_tenant')
 $$;
 COMMENT ON FUNCTION steward.check_drift() IS 'findings about drift: what a store''s rules need and its tables lack';
+
+-- From the catalog, not cut out of pg_get_constraintdef(): a name may hold
+-- anything, parentheses too, and a remedy is run by a superuser.
+CREATE FUNCTION steward.foreign_key_behaviour(constraint_oid oid, columns text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE c.confmatchtype WHEN 'f' THEN ' MATCH FULL' ELSE '' END
+           || coalesce(' ON UPDATE ' || u.action, '')
+           -- SET NULL and SET DEFAULT must spare the tenant
+           || coalesce(' ON DELETE ' || d.action || CASE WHEN c.confdeltype IN ('n', 'd') THEN format(' (%s)', coalesce(k.columns, foreign_key_behaviour.columns)) ELSE '' END, '')
+           || CASE WHEN c.condeferrable THEN ' DEFERRABLE' ELSE '' END
+           || CASE WHEN c.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END
+           || CASE WHEN to_jsonb(c) ->> 'conenforced' = 'false' THEN ' NOT ENFORCED'
+                   WHEN NOT c.convalidated THEN ' NOT VALID' ELSE '' END
+      FROM pg_constraint c
+      LEFT JOIN (VALUES ('c', 'CASCADE'), ('r', 'RESTRICT'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) u (type, action) ON u.type = c.confupdtype::text
+      LEFT JOIN (VALUES ('c', 'CASCADE'), ('r', 'RESTRICT'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) d (type, action) ON d.type = c.confdeltype::text,
+           LATERAL (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns FROM pg_attribute a
+                     WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.confdelsetcols)) k
+     WHERE c.oid = constraint_oid
+$$;
+COMMENT ON FUNCTION steward.foreign_key_behaviour(oid, text) IS
+    'what follows the columns in a foreign key''s definition; ON DELETE SET NULL is narrowed to these columns';
 
 -- Ways around: keys without an index, foreign keys and views across tenants
 CREATE FUNCTION steward.check_schema()
@@ -172,7 +197,7 @@ CREATE FUNCTION steward.check_schema()
                AND i.attnums <@ array_remove(array_prepend(k.tenant_attnum, k.attnums), NULL))),
     foreign_key AS (
         SELECT c.*, child.name AS child, parent.name AS parent, child.tenant AS child_tenant, parent.tenant AS parent_tenant,
-               child.tenant_attnum AS child_attnum, parent.tenant_attnum AS parent_attnum, pg_get_constraintdef(c.oid) AS def
+               child.tenant_attnum AS child_attnum, parent.tenant_attnum AS parent_attnum
           FROM pg_constraint c JOIN store child ON child.relation = c.conrelid JOIN store parent ON parent.relation = c.confrelid
          WHERE c.contype = 'f' AND c.conparentid = 0
            AND child.tenant_attnum IS NOT NULL AND parent.tenant_attnum IS NOT NULL
@@ -217,9 +242,7 @@ CREATE FUNCTION steward.check_schema()
            || format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I FOREIGN KEY (%I, %s) REFERENCES %s (%I, %s)%s',
                      f.conrelid::regclass, f.conname, f.conname, f.child_tenant, c.child_columns, f.confrelid::regclass,
                      f.parent_tenant, c.parent_columns,
-                     -- what follows the columns; SET NULL must spare the tenant
-                     regexp_replace(regexp_replace(f.def, '^FOREIGN KEY .* REFERENCES [^(]+\([^)]*\)', ''),
-                                    '(ON DELETE SET (NULL|DEFAULT))(?! \()', format('\1 (%s)', c.child_columns)))
+                     steward.foreign_key_behaviour(f.oid, c.child_columns))
       FROM foreign_key f JOIN fk_columns c USING (oid)
     UNION ALL
     SELECT 'error', 'leaking_view', v.oid::regclass::text,

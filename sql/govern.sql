@@ -61,7 +61,10 @@ CREATE FUNCTION steward.arm() RETURNS void
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'steward_armed') THEN
         CREATE EVENT TRIGGER steward_armed ON ddl_command_end
-            WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION steward.follow_ddl();
+            -- CREATE SCHEMA makes partitions too; ALTER VIEW and its like rename a table's columns
+            WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
+                         'ALTER FOREIGN TABLE', 'ALTER TYPE')
+            EXECUTE FUNCTION steward.follow_ddl();
         -- it must outlive CREATE EXTENSION's own script, and stand in a dump
         COMMENT ON EVENT TRIGGER steward_armed IS 'pg_steward enforces its rules in this database while this exists';
     END IF;
@@ -121,12 +124,30 @@ COMMENT ON FUNCTION steward.plan(jsonb) IS
 -- Whoever holds a lock that we could not have, in words
 CREATE FUNCTION steward.lock_holders(relation text) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('%s is in use by %s.', relation,
+    SELECT format('%s is in use by %s.', lock_holders.relation,
                   coalesce(string_agg(DISTINCT format('process %s (%s, %s)', l.pid, a.usename, a.state), ', '), 'another session'))
       FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
      WHERE l.relation = to_regclass(lock_holders.relation) AND l.granted AND l.pid <> pg_backend_pid()
 $$;
 COMMENT ON FUNCTION steward.lock_holders(text) IS 'who holds locks on a relation, for an error''s DETAIL';
+
+-- One change of the map at a time: taken before anything is read that is
+-- written back, or the last of two would undo the first
+CREATE FUNCTION steward.lock_map() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', coalesce(current_setting('steward.lock_timeout', true), '2s'), true);
+    LOCK TABLE steward.store IN SHARE ROW EXCLUSIVE MODE;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RAISE EXCEPTION 'could not lock the catalog within %', coalesce(current_setting('steward.lock_timeout', true), '2s')
+            USING ERRCODE = 'lock_not_available',
+                  DETAIL = steward.lock_holders('steward.store') || ' Nothing was changed.',
+                  HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
+END
+$$;
+COMMENT ON FUNCTION steward.lock_map() IS
+    'waits until nobody else changes the map, and keeps others from it to the end of the transaction; 55P03 when that takes longer than steward.lock_timeout';
 
 CREATE FUNCTION steward.apply(manifest jsonb)
     RETURNS TABLE (action text, store text, detail text, sql text)
@@ -134,29 +155,44 @@ CREATE FUNCTION steward.apply(manifest jsonb)
 DECLARE
     step record;
 BEGIN
+    PERFORM steward.lock_map();
     PERFORM set_config('lock_timeout', coalesce(current_setting('steward.lock_timeout', true), '2s'), true);
-    -- one apply at a time, so that two of them cannot interleave their DDL
-    LOCK TABLE steward.store IN SHARE ROW EXCLUSIVE MODE;
 
-    FOR step IN SELECT * FROM steward.plan(manifest) LOOP
-        EXECUTE step.sql;
-        action := step.action;
-        store := step.store;
-        detail := step.detail;
-        sql := step.sql;
-        RETURN NEXT;
-    END LOOP;
-EXCEPTION
-    WHEN lock_not_available THEN
-        RAISE EXCEPTION 'could not lock % within %', coalesce(split_part(step.detail, ':', 1), 'the catalog'),
-                        coalesce(current_setting('steward.lock_timeout', true), '2s')
-            USING ERRCODE = 'lock_not_available',
-                  DETAIL = coalesce(steward.lock_holders(split_part(step.detail, ':', 1)) || ' ', '') || 'Nothing was changed.',
-                  HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
+    BEGIN
+        FOR step IN SELECT * FROM steward.plan(manifest) LOOP
+            EXECUTE step.sql;
+            action := step.action;
+            store := step.store;
+            detail := step.detail;
+            sql := step.sql;
+            RETURN NEXT;
+        END LOOP;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            RAISE EXCEPTION 'could not lock % within %', coalesce(split_part(step.detail, ':', 1), 'the catalog'),
+                            coalesce(current_setting('steward.lock_timeout', true), '2s')
+                USING ERRCODE = 'lock_not_available',
+                      DETAIL = coalesce(steward.lock_holders(split_part(step.detail, ':', 1)) || ' ', '') || 'Nothing was changed.',
+                      HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
+    END;
 END
 $$;
 COMMENT ON FUNCTION steward.apply(jsonb) IS
     'makes the database obey a manifest, in one transaction; returns what it did, no rows when there was nothing to do. Stores that the manifest does not name are left alone. ACCESS EXCLUSIVE on each table for milliseconds; 55P03 when a lock is not had within steward.lock_timeout';
+
+CREATE FUNCTION steward.rename_store(store text, name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(rename_store.name) NOT BETWEEN 1 AND 63 THEN
+        RAISE EXCEPTION 'a store''s name has 1 to 63 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF EXISTS (SELECT FROM steward.store s WHERE s.name = rename_store.name) THEN
+        RAISE EXCEPTION 'store "%" exists already', rename_store.name USING ERRCODE = 'duplicate_object';
+    END IF;
+    UPDATE steward.store s SET name = rename_store.name WHERE s.name = rename_store.store;
+END
+$$;
+COMMENT ON FUNCTION steward.rename_store(text, text) IS 'gives a store another name; its parts follow';
 
 CREATE FUNCTION steward.govern(relation regclass, owner text DEFAULT NULL, tenant text DEFAULT NULL,
                                scope text DEFAULT NULL, name text DEFAULT NULL, data text DEFAULT NULL,
@@ -170,6 +206,7 @@ DECLARE
     relname text := (SELECT c.relname FROM pg_class c WHERE c.oid = govern.relation);
     entry jsonb;
 BEGIN
+    PERFORM steward.lock_map();
     SELECT s.* INTO old FROM steward.store s WHERE s.relation = govern.relation;
     entry := coalesce(steward.store_entry(old), '{}') || jsonb_strip_nulls(jsonb_build_object(
         'relation', govern.relation::text, 'owner', govern.owner, 'tenant', govern.tenant, 'scope', govern.scope,
@@ -183,7 +220,7 @@ BEGIN
         CASE WHEN EXISTS (SELECT FROM steward.store s WHERE s.name = relname) THEN govern.relation::text ELSE relname END))
         || entry;
     IF govern.name <> old.name THEN
-        UPDATE steward.store s SET name = govern.name WHERE s.name = old.name;
+        PERFORM steward.rename_store(old.name, govern.name);
         entry := entry || jsonb_build_object('name', govern.name);
     END IF;
     PERFORM steward.apply(jsonb_build_object('stores', jsonb_build_array(entry)));
@@ -198,9 +235,13 @@ CREATE FUNCTION steward.alter_store(store text, change jsonb) RETURNS void
 DECLARE
     old steward.store;
 BEGIN
+    PERFORM steward.lock_map();
     SELECT s.* INTO old FROM steward.store s WHERE s.name = alter_store.store;
     IF old.name IS NULL THEN
         RAISE EXCEPTION 'store "%" does not exist', alter_store.store USING ERRCODE = 'undefined_object';
+    END IF;
+    IF jsonb_typeof(alter_store.change) = 'object' AND alter_store.change ->> 'name' <> old.name THEN
+        PERFORM steward.rename_store(old.name, alter_store.change ->> 'name');
     END IF;
     PERFORM steward.apply(jsonb_build_object('stores', jsonb_build_array(
                 jsonb_strip_nulls(steward.store_entry(old) || alter_store.change))));
@@ -215,37 +256,40 @@ DECLARE
     released steward.store[];
     step record;
 BEGIN
+    PERFORM steward.lock_map();
     PERFORM set_config('lock_timeout', coalesce(current_setting('steward.lock_timeout', true), '2s'), true);
-    SELECT array_agg(s) INTO released FROM steward.store s
-     WHERE s.name = release.store
-        OR s.relation = steward.find_relation(release.store)
-           AND NOT EXISTS (SELECT FROM steward.store o WHERE o.name = release.store);
-    IF released IS NULL THEN
-        RAISE EXCEPTION 'store "%" does not exist', release.store
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT name, relation FROM steward.store;';
-    END IF;
-    released := released || ARRAY(SELECT s FROM steward.store s WHERE s.part_of = released[1].name);
+    BEGIN
+        SELECT array_agg(s) INTO released FROM steward.store s
+         WHERE s.name = release.store
+            OR s.relation = steward.find_relation(release.store)
+               AND NOT EXISTS (SELECT FROM steward.store o WHERE o.name = release.store);
+        IF released IS NULL THEN
+            RAISE EXCEPTION 'store "%" does not exist', release.store
+                USING ERRCODE = 'undefined_object', HINT = 'SELECT name, relation FROM steward.store;';
+        END IF;
+        released := released || ARRAY(SELECT s FROM steward.store s WHERE s.part_of = released[1].name);
 
-    -- a store of scope service without rows or columns of its own asks for the
-    -- access trigger only: everything else is "extra", and that goes by name
-    FOR step IN
-        SELECT d.sql FROM steward.difference(
-            (SELECT array_agg(jsonb_populate_record(r, '{"scope": "service", "tenant": null, "row_owner": null, "append_only": false}'))
-               FROM unnest(released) r), NULL) d
-         WHERE d.state = 'extra'
-        UNION ALL
-        SELECT format('DROP TRIGGER IF EXISTS steward_access ON %s', m.relation::regclass) FROM steward.member(released) m
-    LOOP
-        EXECUTE step.sql;
-    END LOOP;
-    DELETE FROM steward.store s WHERE s.name IN (SELECT name FROM unnest(released));
-EXCEPTION
-    WHEN lock_not_available THEN
-        RAISE EXCEPTION 'could not lock store "%" within %', release.store,
-                        coalesce(current_setting('steward.lock_timeout', true), '2s')
-            USING ERRCODE = 'lock_not_available',
-                  DETAIL = steward.lock_holders(released[1].relation::text) || ' Nothing was changed.',
-                  HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
+        -- a store of scope service without rows or columns of its own asks for the
+        -- access trigger only: everything else is "extra", and that goes by name
+        FOR step IN
+            SELECT d.sql FROM steward.difference(
+                (SELECT array_agg(jsonb_populate_record(r, '{"scope": "service", "tenant": null, "row_owner": null, "append_only": false}'))
+                   FROM unnest(released) r), NULL) d
+             WHERE d.state = 'extra'
+            UNION ALL
+            SELECT format('DROP TRIGGER IF EXISTS steward_access ON %s', m.relation::regclass) FROM steward.member(released) m
+        LOOP
+            EXECUTE step.sql;
+        END LOOP;
+        DELETE FROM steward.store s WHERE s.name IN (SELECT name FROM unnest(released));
+    EXCEPTION
+        WHEN lock_not_available THEN
+            RAISE EXCEPTION 'could not lock store "%" within %', release.store,
+                            coalesce(current_setting('steward.lock_timeout', true), '2s')
+                USING ERRCODE = 'lock_not_available',
+                      DETAIL = steward.lock_holders(released[1].relation::text) || ' Nothing was changed.',
+                      HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
+    END;
 END
 $$;
 COMMENT ON FUNCTION steward.release(text) IS

@@ -127,6 +127,11 @@ CREATE FUNCTION steward.retention_problems(retention jsonb, relation oid) RETURN
     SELECT '.clock', 'is not a column of the relation' FROM field f
      WHERE f.key = 'clock' AND f.is_text AND relation IS NOT NULL AND NOT steward.has_column(relation, f.word)
     UNION ALL
+    SELECT '.clock', 'must be of type timestamptz, timestamp or date'
+      FROM field f JOIN pg_attribute a ON a.attrelid = relation AND a.attname = f.word AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE f.key = 'clock' AND f.is_text
+       AND steward.base_type(a.atttypid) NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
+    UNION ALL
     SELECT '.clock', 'is missing: the column that time is counted from' FROM form
      WHERE relation IS NOT NULL AND NOT retention ? 'clock'
        AND (hot OR retention ->> 'until' IN ('expired', 'published'))

@@ -57,7 +57,7 @@ CREATE FUNCTION steward.difference(stores steward.store[], services steward.serv
         SELECT m.store, m.relation, m.ident, w.name, w.expression
           FROM s JOIN m ON m.store = s.name AND m.is_root,
                LATERAL (VALUES ('steward_tenant', format('steward.in_tenant(%s)', quote_ident(s.tenant)), s.tenant_type IS NOT NULL AND s.scope = 'tenant'),
-                               ('steward_row_owner', format('steward.is_row_owner(%s)', quote_ident(s.row_owner)), s.row_owner IS NOT NULL))
+                               ('steward_row_owner', format('steward.is_row_owner(%s)', quote_ident(s.row_owner)), steward.has_column(s.relation, s.row_owner)))
                        w (name, expression, wanted)
          WHERE w.wanted),
     have_constraint AS (

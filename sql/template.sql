@@ -110,6 +110,16 @@ DECLARE
 BEGIN
     SELECT n.nspname, c.relname, c.relowner INTO parent
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = make_months.relation;
+    -- a new partition makes PostgreSQL look through a DEFAULT one with the partition
+    -- key, as us: an expression in it would run somebody's function as a superuser
+    IF NOT EXISTS (SELECT FROM pg_partitioned_table p
+                     JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+                     JOIN pg_opclass o ON o.oid = p.partclass[0]
+                    WHERE p.partrelid = make_months.relation AND p.partstrat = 'r' AND p.partnatts = 1
+                      AND a.atttypid = 'timestamptz'::regtype AND o.opcnamespace = 'pg_catalog'::regnamespace) THEN
+        RAISE EXCEPTION 'table % is not partitioned by range of one timestamptz column', make_months.relation
+            USING ERRCODE = 'wrong_object_type';
+    END IF;
     FOR month IN
         SELECT generate_series(date_trunc('month', now()) - before * interval '1 month',
                                date_trunc('month', now()) + after * interval '1 month', interval '1 month')

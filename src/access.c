@@ -236,7 +236,7 @@ access_check_perms(STEWARD_CHECK_PERMS_ARGS)
 
 	foreach(lc, STEWARD_PERMISSIONS_LIST)
 	{
-		if (!check_one(lfirst_node(StewardPermissions, lc), abort))
+		if (!check_one((StewardPermissions *) lfirst(lc), abort))
 			return false;
 	}
 	return true;

@@ -66,9 +66,13 @@ admits_rows(Relation rel)
 	return false;
 }
 
-/* Is this a COPY that core would refuse and that admission can judge? */
-static bool
-is_ours(CopyStmt *stmt)
+/*
+ * The table of a COPY that core would refuse and that admission can judge,
+ * locked; else InvalidOid.  The name is looked up once, so that what was
+ * judged is what is written.
+ */
+static Oid
+our_table(CopyStmt *stmt)
 {
 	StewardPolicy policy;
 	Relation	rel;
@@ -77,17 +81,17 @@ is_ours(CopyStmt *stmt)
 
 	if (!stmt->is_from || !stmt->relation || stmt->filename ||
 		!row_security || !registry_armed())
-		return false;
+		return InvalidOid;
 	relid = RangeVarGetRelid(stmt->relation, RowExclusiveLock, true);
 	if (!OidIsValid(relid) || !registry_policy(relid, &policy) ||
 		policy.scope != SCOPE_TENANT ||
 		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
-		return false;
+		return InvalidOid;
 
 	rel = table_open(relid, NoLock);
 	ours = only_our_policies(rel) && admits_rows(rel);
 	table_close(rel, NoLock);
-	return ours;
+	return ours ? relid : InvalidOid;
 }
 
 /*
@@ -134,9 +138,9 @@ copy_where(ParseState *pstate, ParseNamespaceItem *nsitem, Relation rel,
 }
 
 static uint64
-copy_from_stdin(CopyStmt *stmt, const char *source)
+copy_from_stdin(CopyStmt *stmt, Oid relid, const char *source)
 {
-	Relation	rel = table_openrv(stmt->relation, RowExclusiveLock);
+	Relation	rel = table_open(relid, NoLock);
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
 	StewardPermissions *permissions;
@@ -175,12 +179,19 @@ copy_process_utility(PlannedStmt *pstmt, const char *queryString,
 					 ParamListInfo params, QueryEnvironment *queryEnv,
 					 DestReceiver *dest, QueryCompletion *qc)
 {
-	if (IsA(pstmt->utilityStmt, CopyStmt) && IsTransactionState() &&
-		is_ours((CopyStmt *) pstmt->utilityStmt))
-	{
-		uint64		processed =
-		copy_from_stdin((CopyStmt *) pstmt->utilityStmt, queryString);
+	Oid			relid = InvalidOid;
 
+	if (IsA(pstmt->utilityStmt, CopyStmt) && IsTransactionState())
+		relid = our_table((CopyStmt *) pstmt->utilityStmt);
+	if (OidIsValid(relid))
+	{
+		CopyStmt   *stmt = (CopyStmt *) pstmt->utilityStmt;
+		uint64		processed;
+
+		/* analysis scribbles on WHERE; a prepared statement's is used again */
+		if (readOnlyTree)
+			stmt = copyObject(stmt);
+		processed = copy_from_stdin(stmt, relid, queryString);
 		if (qc)
 			SetQueryCompletion(qc, CMDTAG_COPY, processed);
 		return;

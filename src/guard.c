@@ -25,9 +25,16 @@ PG_FUNCTION_INFO_V1(steward_guard);
 static void
 guard_tenant(const StewardPolicy *policy, TupleDesc desc, HeapTuple row)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(row, policy->tenant, desc, &isnull);
-	Oid			type = getBaseType(TupleDescAttr(desc, policy->tenant - 1)->atttypid);
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+	Oid			type = InvalidOid;
+
+	/* a column that the map names and the table lacks holds nobody's tenant */
+	if (policy->tenant > 0)
+	{
+		value = heap_getattr(row, policy->tenant, desc, &isnull);
+		type = getBaseType(TupleDescAttr(desc, policy->tenant - 1)->atttypid);
+	}
 
 	/* rows from before the table was governed may lack one: not for services */
 	if (isnull && actor_is_cross_tenant())
@@ -65,7 +72,7 @@ steward_guard(PG_FUNCTION_ARGS)
 		desc = RelationGetDescr(trigger->tg_relation);
 		if (policy.append_only)
 			access_refuse_change(&policy);
-		if (policy.scope == SCOPE_TENANT && policy.tenant > 0)
+		if (policy.scope == SCOPE_TENANT)
 			guard_tenant(&policy, desc, trigger->tg_trigtuple);
 		if (policy.row_owner > 0)
 			guard_row_owner(&policy, desc, trigger->tg_trigtuple);

@@ -59,6 +59,9 @@ PG_FUNCTION_INFO_V1(steward_armed);
 #define Anum_service_name		1
 #define Anum_service_role		2
 
+/* How often the services are read again when they change meanwhile */
+#define MAX_TRIES	8
+
 typedef struct Service
 {
 	NameData	name;
@@ -227,11 +230,14 @@ read_services(int *count)
 
 /*
  * An invalidation may arrive while the table is being read; then what was
- * read is old, and is read again.
+ * read may be old, and is read again.  Not for ever: where invalidations never
+ * cease (debug_discard_caches), what was read last must do.
  */
 static void
 need_services(void)
 {
+	int			tries = 0;
+
 	while (!registry.services)
 	{
 		uint64		generation = registry.generation;
@@ -240,7 +246,7 @@ need_services(void)
 
 		if (!services)
 			return;
-		if (generation == registry.generation)
+		if (generation == registry.generation || ++tries == MAX_TRIES)
 		{
 			/* at least one byte, so that an empty list counts as loaded */
 			registry.services = MemoryContextAlloc(registry.context,
@@ -269,19 +275,23 @@ registry_service_role(const char *name, Size len)
 	return InvalidOid;
 }
 
-/* Does the actor act for any declared service? */
+/*
+ * Does the actor act for any declared service?  To ask may invalidate the
+ * list, so it is made sure of before each look.
+ */
 bool
 registry_actor_serves(void)
 {
 	int			i;
 
-	need_services();
-	for (i = 0; i < registry.n_services; i++)
+	for (i = 0;; i++)
 	{
+		need_services();
+		if (i >= registry.n_services)
+			return false;
 		if (actor_is_member(registry.services[i].role))
 			return true;
 	}
-	return false;
 }
 
 /* ---- policies ---------------------------------------------------------- */

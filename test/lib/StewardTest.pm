@@ -176,7 +176,7 @@ CREATE TABLE app.readings_2 PARTITION OF app.readings FOR VALUES WITH (modulus 3
 CREATE TABLE app.docs (tenant_id uuid NOT NULL, id int, title text);
 CREATE TABLE app.docs_signed (signed_by text) INHERITS (app.docs);
 CREATE TABLE app.audit (tenant_id uuid NOT NULL, id int, what text);
-CREATE TABLE app.outbox (id int PRIMARY KEY, source text NOT NULL, body jsonb);
+CREATE TABLE app.outbox (id int PRIMARY KEY, source text NOT NULL, body jsonb, published_at timestamptz);
 CREATE TABLE app.plans (code text PRIMARY KEY, price int);
 CREATE TABLE app.jobs (id int PRIMARY KEY, state text);
 RESET ROLE;
@@ -221,7 +221,7 @@ SELECT count(*) FROM steward.apply($$ {"stores": [
   {"name": "readings", "relation": "app.readings", "owner": "Billing", "retention": {"until": "lifetime"}},
   {"name": "docs", "relation": "app.docs", "owner": "Billing", "retention": {"until": "lifetime"}},
   {"name": "audit", "relation": "app.audit", "owner": "Billing", "append_only": true, "retention": {"until": "lifetime"}},
-  {"name": "outbox", "relation": "app.outbox", "owner": "Billing", "scope": "service", "row_owner": "source", "retention": {"until": "published", "clock": "id"}},
+  {"name": "outbox", "relation": "app.outbox", "owner": "Billing", "scope": "service", "row_owner": "source", "retention": {"until": "published", "clock": "published_at"}},
   {"name": "plans", "relation": "app.plans", "owner": "Billing", "scope": "global", "retention": {"until": "lifetime"}},
   {"name": "jobs", "relation": "app.jobs", "owner": "Billing", "scope": "service", "retention": {"until": "lifetime"}},
   {"name": "Odd", "relation": "\"Odd Schema\".\"Odd \"\"Table\"\"\"", "owner": "Hook Gateway", "tenant": "Tenant Id",

@@ -236,7 +236,7 @@ SELECT * FROM conform.row_is('Report / export artifacts', 'Blob Storage', 'Repor
 SELECT * FROM conform.outside_store('Report / export artifacts', 'report_artifacts', 'blob', 'Reporting & Analytics', '.blob.core.windows.net/{tenant_id}-');
 SELECT ok((SELECT write_once FROM steward.store WHERE name = 'report_artifacts'), 'Report / export artifacts: Write-once, read-many (declared)');
 SELECT todo('blobs are not written by the worker yet', 1);
-SELECT has_function('steward', 'put_blob', 'Report / export artifacts: Write-once, read-many');
+SELECT has_relation('steward', 'task', 'Report / export artifacts: Write-once, read-many');
 SELECT todo('retention is not enforced yet', 2);
 SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('report_artifacts')$$), '^sees', 'Report / export artifacts: Configurable (e.g. 1 yr)');
 SELECT has_function('steward', 'enforce_retention', 'Report / export artifacts: Lifecycle policy enforced');

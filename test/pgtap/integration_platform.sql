@@ -154,7 +154,7 @@ SELECT conform.attack('conform_webhook_gateway', conform.a(), 'webhook_gateway.d
 		   :'blob' || conform.a() || '-payloads/1.json?sv=2024-11-04&' || 'sig=' || md5('sample')), 'does 1', 'refused 22P02',
 	'Raw webhook payloads: short-lived SAS: none is stored beside the address');
 SELECT todo('blobs are not written by the worker yet', 1);
-SELECT has_function('steward', 'put_blob', 'Raw webhook payloads: Write once on ingress; read on replay');
+SELECT has_relation('steward', 'task', 'Raw webhook payloads: Write once on ingress; read on replay');
 SELECT todo('retention is not enforced yet', 1);
 SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('raw_webhook_payloads')$$), '^sees',
 	'Raw webhook payloads: 30 days, then tiered/purged');
@@ -185,6 +185,8 @@ SELECT ok((SELECT retention ? 'ttl' FROM steward.store WHERE name = 'provider_ca
 SELECT * FROM conform.row_is('Events (transport)', 'Azure Service Bus', 'MassTransit (all services)', 'Publish/subscribe; dead-letter on poison', 'Per subscription TTL', 'Carries canonical envelope; not a store of record');
 SELECT * FROM conform.outside_store('Events (transport)', 'integration_events', 'transport', 'MassTransit', 'servicebus.windows.net');
 SELECT ok((SELECT retention ? 'ttl' FROM steward.store WHERE name = 'integration_events'), 'Events (transport): Per subscription TTL (declared)');
+SELECT todo('nothing is published yet', 1);
+SELECT has_relation('steward', 'task', 'Events (transport): Publish/subscribe; dead-letter on poison');
 
 -- ===========================================================================
 -- Ownership & Isolation Rules

@@ -111,6 +111,8 @@ SET ROLE access_b;
 COPY free TO STDOUT;
 COPY own TO STDOUT;
 COPY (SELECT * FROM own) TO STDOUT;
+COPY (DELETE FROM free WHERE false RETURNING id) TO STDOUT;
+COPY (DELETE FROM own WHERE false RETURNING id) TO STDOUT;
 COPY shared TO STDOUT;
 COPY free FROM STDIN;
 3	x
@@ -142,6 +144,19 @@ SELECT count(*) FROM own_view;
 INSERT INTO own_view VALUES (4);
 DELETE FROM own_view WHERE id = 4;
 RESET ROLE;
+
+-- ==== without its triggers: the hooks hold, and check() says so ===========
+SET ROLE access_table_owner;
+ALTER TABLE own DISABLE TRIGGER ALL;
+UPDATE own SET note = 'b';
+DELETE FROM own;
+TRUNCATE own;
+COPY own FROM STDIN;
+\.
+RESET ROLE;
+UPDATE own SET note = 'b';
+SELECT rule, object FROM steward.check() WHERE object = 'access_s.own';
+SELECT count(*) FROM steward.apply(steward.manifest());
 
 -- ==== SECURITY DEFINER: a function acts as its owner ======================
 CREATE FUNCTION api(i int) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = access_s AS

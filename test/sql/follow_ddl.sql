@@ -244,6 +244,14 @@ DROP TABLE follow_s.p1;
 SELECT count(*) FROM steward.store WHERE name = 'follow_p';
 
 -- ==== a role goes =========================================================
+-- DROP OWNED takes the policy that names the role: nothing is seen, and it is said
+CREATE TABLE follow_s.single (tenant_id text);
+SELECT steward.govern('follow_s.single', owner => 'follow', name => 'follow_single', retention => '{"until": "lifetime"}');
+BEGIN;
+DROP OWNED BY follow_svc;
+SELECT rule, object, detail FROM follow_s.findings() WHERE object = 'follow_s.single';
+ROLLBACK;
+SELECT steward.release('follow_single');
 SELECT steward.release('follow_t'), steward.release('follow_base'), steward.release('follow_p');
 CREATE ROLE follow_short;
 SELECT steward.create_service('follow-short', role => 'follow_short');

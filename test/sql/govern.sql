@@ -134,6 +134,16 @@ SELECT steward.govern('govern_s.t', part_of => 'govern_line');
 SELECT steward.govern('govern_s.t', name => 'govern_whole');
 SELECT name, part_of FROM steward.store WHERE name LIKE 'govern%' ORDER BY name;
 SELECT steward.govern('govern_s.t', name => 'govern_line');
+SELECT steward.govern('govern_s.t', name => '');
+SELECT steward.govern('govern_s.t', name => repeat('x', 64));
+-- alter_store renames too, whatever the kind
+SELECT count(*) FROM steward.apply('{"stores": [{"name": "govern_blob", "kind": "blob", "owner": "Govern A"}]}');
+SELECT steward.alter_store('govern_blob', '{"name": "govern_cold"}');
+SELECT steward.alter_store('govern_whole', '{"name": "govern_all"}');
+SELECT steward.alter_store('govern_all', '{"name": "govern_cold"}');
+SELECT name, part_of FROM steward.store WHERE name LIKE 'govern%' ORDER BY name;
+SELECT steward.alter_store('govern_all', '{"name": "govern_whole"}');
+SELECT steward.release('govern_cold');
 
 -- ==== alter_store =========================================================
 SELECT steward.alter_store('govern_whole', '{"notes": null, "row_owner": null, "data": "T"}');
@@ -245,6 +255,25 @@ SELECT * FROM govern_s.of('Govern Weird');
 CREATE TABLE "Govern Weird".line (id int, tenant_id uuid);
 SELECT steward.govern('govern_s.line'), steward.govern('"Govern Weird".line');
 SELECT steward.release('line'), steward.release('"Govern Weird".line');
+
+-- ==== the extension goes, and comes back ==================================
+SELECT steward.govern('govern_s.line', owner => 'Govern A', name => 'govern_line');
+\set VERBOSITY terse
+DROP EXTENSION pg_steward;
+BEGIN;
+SET LOCAL client_min_messages = error;
+DROP EXTENSION pg_steward CASCADE;
+INSERT INTO govern_s.line VALUES (1, NULL);
+CREATE EXTENSION pg_steward;
+SELECT steward.armed();
+INSERT INTO govern_s.line VALUES (1, NULL);
+ROLLBACK;
+INSERT INTO govern_s.line VALUES (1, NULL);
+SET ROLE govern_a;
+INSERT INTO govern_s.line VALUES (1, NULL);
+RESET ROLE;
+\set VERBOSITY default
+SELECT steward.release('govern_line');
 
 -- ==== types of the tenant column ==========================================
 CREATE DOMAIN govern_s.tenant_uuid AS uuid;

@@ -118,6 +118,7 @@ SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "then": "forget
 SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "clock": "at"}}');
 SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "then": "archive"}}');
 SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "then": "archive", "clock": "none"}}');
+SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "then": "archive", "clock": "note"}}');
 SELECT * FROM manifest_s.wrong('{"retention": {"hot": "90 days", "then": "archive", "clock": "at", "until": "lifetime"}}');
 SELECT * FROM manifest_s.wrong('{"retention": {"until": "doomsday"}}');
 SELECT * FROM manifest_s.wrong('{"retention": {"until": "expired"}}');
