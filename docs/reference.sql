@@ -15,7 +15,7 @@ Created by CREATE EXTENSION if absent, without a login.
 
 | role | may |
 |---|---|
-| `steward_admin` | change the map: `create_service`, `govern`, `apply`, `release`, … |
+| `steward_admin` | change the map: `create_service`, `govern`, `apply`, `release`, … Whoever decides who owns a table can give it to a role of his own: grant this as you would grant reading everything |
 | `steward_pipeline` | own the templates' tables; with `steward_cross_tenant`, write any row of any store (migrations) |
 | `steward_operator` | read the map and the findings |
 | `steward_auditor` | read the map and the findings |

@@ -111,13 +111,17 @@ DECLARE
     dropped record;
 BEGIN
     FOR dropped IN
-        SELECT d.objid, d.objsubid, d.address_names[array_length(d.address_names, 1)] AS name
+        SELECT d.objid, d.objsubid, d.address_names[array_length(d.address_names, 1)] AS name,
+               s.name AS store, s.row_owner
           FROM pg_event_trigger_dropped_objects() d JOIN steward.store s ON s.relation = d.objid
          WHERE d.classid = 'pg_class'::regclass
     LOOP
         IF dropped.objsubid = 0 THEN
             DELETE FROM steward.store s WHERE s.relation = dropped.objid;
         ELSE
+            IF dropped.row_owner = dropped.name THEN
+                RAISE WARNING 'store "%" has no row owner any more: whoever may write the store may write every row', dropped.store;
+            END IF;
             UPDATE steward.store s
                SET row_owner = nullif(s.row_owner, dropped.name),
                    retention = CASE WHEN s.retention ->> 'clock' = dropped.name THEN NULL ELSE s.retention END,
