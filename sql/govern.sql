@@ -127,7 +127,7 @@ CREATE FUNCTION steward.lock_holders(relation text) RETURNS text
     SELECT format('%s is in use by %s.', lock_holders.relation,
                   coalesce(string_agg(DISTINCT format('process %s (%s, %s)', l.pid, a.usename, a.state), ', '), 'another session'))
       FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-     WHERE l.relation = to_regclass(lock_holders.relation) AND l.granted AND l.pid <> pg_backend_pid()
+     WHERE l.relation::regclass::text = lock_holders.relation AND l.granted AND l.pid <> pg_backend_pid()
 $$;
 COMMENT ON FUNCTION steward.lock_holders(text) IS 'who holds locks on a relation, for an error''s DETAIL';
 
@@ -169,10 +169,10 @@ BEGIN
         END LOOP;
     EXCEPTION
         WHEN lock_not_available THEN
-            RAISE EXCEPTION 'could not lock % within %', coalesce(split_part(step.detail, ':', 1), 'the catalog'),
+            RAISE EXCEPTION 'could not lock % within %', coalesce(regexp_replace(step.detail, ': [^:]*$', ''), 'the catalog'),
                             coalesce(current_setting('steward.lock_timeout', true), '2s')
                 USING ERRCODE = 'lock_not_available',
-                      DETAIL = coalesce(steward.lock_holders(split_part(step.detail, ':', 1)) || ' ', '') || 'Nothing was changed.',
+                      DETAIL = coalesce(steward.lock_holders(regexp_replace(step.detail, ': [^:]*$', '')) || ' ', '') || 'Nothing was changed.',
                       HINT = 'Run it again when they are done, or wait longer: SET steward.lock_timeout = ''10s'';';
     END;
 END

@@ -6,10 +6,11 @@
  *    made of, and it is here.
  */
 
--- Expressions compare without the casts and parentheses that the parser adds
+-- Expressions compare without the casts and parentheses that the parser adds;
+-- a quoted name keeps its blanks and parentheses
 CREATE FUNCTION steward.bare_expression(expression text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT regexp_replace(expression, '::[a-z ]+|[() ]', '', 'g')
+    SELECT regexp_replace(expression, '("(?:[^"]|"")*")|::(?:text|uuid|bigint|character varying)\M|[() ]', '\1', 'g')
 $$;
 COMMENT ON FUNCTION steward.bare_expression(text) IS 'an expression without casts, parentheses and blanks, for comparison';
 
@@ -43,7 +44,7 @@ COMMENT ON FUNCTION steward.member(steward.store[]) IS 'the tables of some store
  */
 CREATE FUNCTION steward.difference(stores steward.store[], services steward.service[])
     RETURNS TABLE (store text, relation oid, kind text, name text, state text, sql text)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET quote_all_identifiers = off AS $$
     WITH s AS (
         SELECT u.*, v.role, steward.tenant_type(u.relation, u.tenant) AS tenant_type
           FROM unnest(stores) u LEFT JOIN unnest(services) v ON v.name = u.owner

@@ -14,7 +14,9 @@
 #include "pg_steward.h"
 
 #include "catalog/pg_type.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(steward_in_tenant_uuid);
 PG_FUNCTION_INFO_V1(steward_in_tenant_text);
@@ -81,6 +83,56 @@ admit_row_owner(Datum service, bool isnull)
 				   errdetail("Only members of the role of the service that a row names as its owner write, change or delete it."),
 				   errhint("Act as a role of that service; steward.service lists them."));
 }
+
+/* ---- admission in place of WITH CHECK --------------------------------- */
+
+static bool
+has_admission(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	int			i;
+
+	for (i = 0; constr && i < constr->num_check; i++)
+	{
+		if (strcmp(constr->check[i].ccname, STEWARD_RULE_TENANT) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_only_our_policies(Relation rel)
+{
+	ListCell   *lc;
+
+	if (!rel->rd_rsdesc)
+		return false;
+	foreach(lc, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(lc);
+
+		if (strcmp(policy->policy_name, STEWARD_RULE_TENANT) != 0 &&
+			strcmp(policy->policy_name, "steward_cross_tenant") != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does admission judge all that the policies' WITH CHECK would?  It does where
+ * the constraint stands and every policy is ours: both ask in_tenant().
+ */
+bool
+admission_covers(Relation rel)
+{
+	StewardPolicy policy;
+
+	return has_admission(rel) && has_only_our_policies(rel) &&
+		registry_policy(RelationGetRelid(rel), &policy) &&
+		policy.scope == SCOPE_TENANT;
+}
+
+/* ---- SQL --------------------------------------------------------------- */
 
 /* in_tenant(tenant) → true, or an error: CHECK (steward.in_tenant(tenant_id)) */
 Datum

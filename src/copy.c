@@ -6,9 +6,9 @@
  * Core refuses COPY FROM wherever row security applies, because it does not
  * evaluate a policy's WITH CHECK there.  In a governed table the admission
  * constraint judges each row anyway, so the COPY is run here, by core's own
- * machinery and after core's own permission check, on two conditions: the
- * admission constraint stands, and every policy on the table is ours.  In all
- * other cases the next hook, and finally core, decides.
+ * machinery and after core's own permission check, provided that admission
+ * covers the table (admit.c).  Otherwise the next hook, and finally core,
+ * decides.
  *
  * Locks: ROW EXCLUSIVE on the table to the end of the transaction, as COPY.
  */
@@ -27,44 +27,11 @@
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
-#include "rewrite/rowsecurity.h"
 #include "tcop/utility.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 
 static ProcessUtility_hook_type next_process_utility = NULL;
-
-static bool
-only_our_policies(Relation rel)
-{
-	ListCell   *lc;
-
-	if (!rel->rd_rsdesc)
-		return false;
-	foreach(lc, rel->rd_rsdesc->policies)
-	{
-		RowSecurityPolicy *policy = lfirst(lc);
-
-		if (strcmp(policy->policy_name, "steward_tenant") != 0 &&
-			strcmp(policy->policy_name, "steward_cross_tenant") != 0)
-			return false;
-	}
-	return true;
-}
-
-static bool
-admits_rows(Relation rel)
-{
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
-	int			i;
-
-	for (i = 0; constr && i < constr->num_check; i++)
-	{
-		if (strcmp(constr->check[i].ccname, STEWARD_RULE_TENANT) == 0)
-			return true;
-	}
-	return false;
-}
 
 /*
  * The table of a COPY that core would refuse and that admission can judge,
@@ -74,7 +41,6 @@ admits_rows(Relation rel)
 static Oid
 our_table(CopyStmt *stmt)
 {
-	StewardPolicy policy;
 	Relation	rel;
 	bool		ours;
 	Oid			relid;
@@ -83,13 +49,12 @@ our_table(CopyStmt *stmt)
 		!row_security || !registry_armed())
 		return InvalidOid;
 	relid = RangeVarGetRelid(stmt->relation, RowExclusiveLock, true);
-	if (!OidIsValid(relid) || !registry_policy(relid, &policy) ||
-		policy.scope != SCOPE_TENANT ||
+	if (!OidIsValid(relid) ||
 		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
 		return InvalidOid;
 
 	rel = table_open(relid, NoLock);
-	ours = only_our_policies(rel) && admits_rows(rel);
+	ours = admission_covers(rel);
 	table_close(rel, NoLock);
 	return ours ? relid : InvalidOid;
 }

@@ -11,6 +11,7 @@
 
 #include "access/attnum.h"
 #include "fmgr.h"
+#include "utils/relcache.h"
 
 #include "compat.h"
 
@@ -92,11 +93,16 @@ extern bool tenant_equals(Oid type, Datum value);
 
 extern void admit_tenant(Oid type, Datum value, bool isnull);
 extern void admit_row_owner(Datum service, bool isnull);
+extern bool admission_covers(Relation rel);
 
 /* ---- access.c --------------------------------------------------------- */
 
 extern void access_init(void);
 pg_noreturn extern void access_refuse_change(const StewardPolicy *policy);
+
+/* ---- with_check.c ----------------------------------------------------- */
+
+extern void with_check_init(void);
 
 /* ---- copy.c ----------------------------------------------------------- */
 
