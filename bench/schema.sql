@@ -7,8 +7,10 @@
  *    rls          the tenant rule by hand, as a row security policy
  *    trigger      the tenant rule by hand, as a PL/pgSQL row trigger
  *
- * ingest has no index and delivery has those of a service that asks for its
- * tenant's rows.  Unlogged: writing WAL would hide what is to be seen.
+ * ingest and event are as services have them: logged, with a primary key that
+ * begins with the tenant.  bare has neither, so that next to nothing hides what
+ * governance adds to a row: the worst case.  delivery has the indexes of a
+ * service that asks for its tenant's rows.
  *
  * psql variables: copy_rows, insert_rows, scan_rows, tenant.
  */
@@ -47,17 +49,16 @@ SELECT CASE WHEN i % 10 = 0 THEN :'tenant' ELSE tenant(2 + i % 999) END, i,
        (ARRAY['received', 'delivered', 'failed'])[1 + i % 3], repeat(md5(i::text), 3)
   FROM generate_series(1, :scan_rows) i;
 
-SELECT format('CREATE UNLOGGED TABLE %s.%s (LIKE ungoverned.ingest)', s, t)
-  FROM unnest(ARRAY['governed', 'rls', 'trigger']) s, unnest(ARRAY['ingest', 'event']) t
+SELECT format('CREATE %s TABLE %s.%s (LIKE ungoverned.ingest)', CASE t WHEN 'bare' THEN 'UNLOGGED' END, s, t)
+  FROM unnest(ARRAY['ungoverned', 'governed', 'rls', 'trigger']) s, unnest(ARRAY['ingest', 'event', 'bare']) t
+ WHERE (s, t) <> ('ungoverned', 'ingest')
 \gexec
-ALTER TABLE ungoverned.ingest SET UNLOGGED;
-CREATE UNLOGGED TABLE ungoverned.event (LIKE ungoverned.ingest);
 SELECT format('CREATE UNLOGGED TABLE %s.delivery AS TABLE ungoverned.delivery', s)
   FROM unnest(ARRAY['governed', 'rls']) s
 \gexec
 
-SELECT format('ALTER TABLE %s.event ADD PRIMARY KEY (tenant_id, id)', s)
-  FROM unnest(ARRAY['ungoverned', 'governed', 'rls', 'trigger']) s
+SELECT format('ALTER TABLE %s.%s ADD PRIMARY KEY (tenant_id, id)', s, t)
+  FROM unnest(ARRAY['ungoverned', 'governed', 'rls', 'trigger']) s, unnest(ARRAY['ingest', 'event']) t
 \gexec
 SELECT format('ALTER TABLE %1$s.delivery ADD PRIMARY KEY (tenant_id, id)', s),
        format('CREATE INDEX ON %s.delivery (tenant_id, received_at)', s)
@@ -68,7 +69,7 @@ SELECT format('ALTER TABLE %1$s.delivery ADD PRIMARY KEY (tenant_id, id)', s),
 SELECT format('ALTER TABLE rls.%I ENABLE ROW LEVEL SECURITY', t),
        format($$CREATE POLICY tenant ON rls.%I USING (tenant_id = current_setting('app.tenant')::uuid)
                 WITH CHECK (tenant_id = current_setting('app.tenant')::uuid)$$, t)
-  FROM unnest(ARRAY['ingest', 'event', 'delivery']) t
+  FROM unnest(ARRAY['ingest', 'event', 'bare', 'delivery']) t
 \gexec
 
 -- … and as a trigger
@@ -81,7 +82,7 @@ BEGIN
 END
 $$;
 SELECT format('CREATE TRIGGER tenant BEFORE INSERT OR UPDATE ON trigger.%I FOR EACH ROW EXECUTE FUNCTION trigger.judge_tenant()', t)
-  FROM unnest(ARRAY['ingest', 'event']) t
+  FROM unnest(ARRAY['ingest', 'event', 'bare']) t
 \gexec
 
 SELECT format('GRANT USAGE ON SCHEMA %s TO bench_service', s),

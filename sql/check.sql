@@ -43,10 +43,21 @@ CREATE FUNCTION steward.check_foundation()
       FROM steward.service v WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = v.role)
     UNION ALL
     SELECT 'critical', 'privileged_role', r.rolname::text,
-           format('the role of service %s is %s: row security does not bind it', v.name,
-                  concat_ws(' and ', CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END)),
-           format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS', r.rolname)
-      FROM steward.service v JOIN pg_roles r ON r.oid = v.role WHERE r.rolsuper OR r.rolbypassrls
+           format('the role of service %s is %s: the rules do not bind it', v.name, array_to_string(p.attributes, ' and ')),
+           format('ALTER ROLE %I NO%s', r.rolname, array_to_string(p.attributes, ' NO'))
+      FROM steward.service v JOIN pg_roles r ON r.oid = v.role,
+           LATERAL (SELECT array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+                                              CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+                                              CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END], NULL) AS attributes) p
+     WHERE cardinality(p.attributes) > 0
+    UNION ALL
+    -- a login that acts for a service and that row security does not bind
+    SELECT DISTINCT 'critical', 'privileged_role', r.rolname::text,
+           format('acts for service %s and is BYPASSRLS: row security does not bind it', m.of),
+           format('ALTER ROLE %I NOBYPASSRLS', r.rolname)
+      FROM membership m JOIN pg_roles r ON r.oid = m.member
+     WHERE m.of IS NOT NULL AND r.rolbypassrls AND NOT r.rolsuper
+       AND NOT EXISTS (SELECT FROM steward.service v WHERE v.role = r.oid)
     UNION ALL
     SELECT DISTINCT 'error', 'role_membership', pg_get_userbyid(m.member)::text,
            format('the role of service %s is a member of that of service %s, and so acts for both', v.name, m.of),
@@ -134,6 +145,14 @@ CREATE FUNCTION steward.check_drift()
            d.sql
       FROM steward.difference(ARRAY(SELECT s FROM steward.store s ORDER BY s.position), ARRAY(SELECT v FROM steward.service v)) d
     UNION ALL
+    SELECT 'critical', 'foreign_table', c.oid::regclass::text,
+           format('a foreign table below store %s: neither constraints nor row security hold there', m.store),
+           CASE WHEN c.relispartition THEN format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, c.oid::regclass)
+                ELSE format('ALTER FOREIGN TABLE %s NO INHERIT %s', c.oid::regclass, i.inhparent::regclass) END
+      FROM steward.member(ARRAY(SELECT s FROM steward.store s)) m
+      JOIN pg_inherits i ON i.inhparent = m.relation JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE c.relkind = 'f'
+    UNION ALL
     SELECT 'critical', 'foreign_policy', m.relation::regclass::text,
            format('policy %I admits rows beside the tenant''s: permissive policies are added up', p.polname),
            format('DROP POLICY %I ON %s', p.polname, m.relation::regclass)
@@ -169,7 +188,7 @@ COMMENT ON FUNCTION steward.foreign_key_behaviour(oid, text) IS
 CREATE FUNCTION steward.check_schema()
     RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    WITH store AS MATERIALIZED (
+    WITH RECURSIVE store AS MATERIALIZED (
         SELECT s.*, a.attnum AS tenant_attnum
           FROM steward.store s JOIN pg_class c ON c.oid = s.relation
           LEFT JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = s.tenant AND s.scope = 'tenant'),
@@ -215,14 +234,24 @@ CREATE FUNCTION steward.check_schema()
          GROUP BY f.oid),
     tenant_member AS MATERIALIZED (
         SELECT m.* FROM steward.member(ARRAY(SELECT s FROM steward.store s WHERE s.scope = 'tenant')) m),
+    dependent AS (
+        SELECT DISTINCT d.refobjid AS on_relation, r.ev_class AS view
+          FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+         WHERE d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass AND r.ev_class <> d.refobjid),
+    above AS (
+        -- views over the tables, and views over those: an invoker's view in
+        -- between does not help a materialized one above it
+        SELECT d.view, m.store FROM tenant_member m JOIN dependent d ON d.on_relation = m.relation
+        UNION
+        SELECT d.view, a.store FROM above a JOIN dependent d ON d.on_relation = a.view),
     view AS (
-        SELECT DISTINCT v.oid, v.relkind, v.relowner, v.relacl, m.store,
+        SELECT v.oid, v.relkind, v.relowner, v.relacl, min(a.store) AS store,
                EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o
-                        WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) AS invoker
-          FROM tenant_member m
-          JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.relation AND d.classid = 'pg_rewrite'::regclass
-          JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
-         WHERE v.relkind IN ('v', 'm')),
+                        WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) AS invoker,
+               bool_or(EXISTS (SELECT FROM tenant_member m JOIN dependent d ON d.on_relation = m.relation WHERE d.view = v.oid)) AS direct
+          FROM above a JOIN pg_class v ON v.oid = a.view
+         WHERE v.relkind IN ('v', 'm')
+         GROUP BY v.oid, v.relkind, v.relowner, v.relacl, v.reloptions),
     reader AS (
         SELECT v.oid, string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ') AS names
           FROM view v, aclexplode(v.relacl) a WHERE a.grantee <> v.relowner GROUP BY v.oid)
@@ -248,7 +277,7 @@ CREATE FUNCTION steward.check_schema()
     SELECT 'error', 'leaking_view', v.oid::regclass::text,
            format('the view reads tenant store %s with its owner''s rights, past the reader''s row security', v.store),
            format('ALTER VIEW %s SET (security_invoker = true)', v.oid::regclass)
-      FROM view v WHERE v.relkind = 'v' AND NOT v.invoker
+      FROM view v WHERE v.relkind = 'v' AND v.direct AND NOT v.invoker
     UNION ALL
     SELECT 'error', 'leaking_view', v.oid::regclass::text,
            format('the materialized view holds rows of every tenant of store %s, and row security cannot guard it', v.store),

@@ -81,6 +81,8 @@ CREATE FUNCTION steward.tenant_type(relation oid, attribute text) RETURNS text
       FROM pg_attribute a
      WHERE a.attrelid = tenant_type.relation AND a.attname = tenant_type.attribute
        AND a.attnum > 0 AND NOT a.attisdropped
+       -- row security would take acme and ACME for one tenant, admission for two
+       AND NOT EXISTS (SELECT FROM pg_collation c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic)
 $$;
 COMMENT ON FUNCTION steward.tenant_type(oid, text) IS
     'uuid, text or bigint: the type as which a column can hold a tenant; NULL when it cannot, or does not exist';
@@ -299,6 +301,11 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
                                      ELSE 'is an earlier store''s relation too' END
       FROM entry n WHERE EXISTS (SELECT FROM entry o WHERE o.relation = n.relation AND o.i < n.i)
     UNION ALL
+    SELECT DISTINCT n.at || '.relation', 'is below a table that is governed: it has its rules from there'
+      FROM entry n JOIN pg_inherits i ON i.inhrelid = n.relation JOIN pg_class c ON c.oid = n.relation
+     WHERE NOT c.relispartition
+       AND (i.inhparent IN (SELECT s.relation FROM steward.store s) OR i.inhparent IN (SELECT o.relation FROM entry o))
+    UNION ALL
     SELECT n.at || '.relation', 'is governed as another store already: release that one first'
       FROM entry n JOIN steward.store s ON s.relation = n.relation AND s.name <> n.name
      WHERE NOT EXISTS (SELECT FROM entry o WHERE o.name = s.name AND o.relation IS DISTINCT FROM s.relation)
@@ -310,7 +317,7 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
       FROM entry n JOIN steward.store s ON s.name = n.name AND s.kind <> n.kind
     UNION ALL
     SELECT n.at || '.tenant', CASE WHEN steward.has_column(n.relation, coalesce(n.j ->> 'tenant', 'tenant_id'))
-                                   THEN 'must be of type uuid, text or bigint'
+                                   THEN 'must be of type uuid, text or bigint, with a deterministic collation'
                                    ELSE 'is not a column of the relation' END
       FROM entry n
      WHERE n.scope = 'tenant' AND n.relation IS NOT NULL

@@ -160,6 +160,13 @@ BEGIN
         IF to_regnamespace(quote_ident(p.role)) IS NULL THEN
             EXECUTE format('CREATE SCHEMA %I AUTHORIZATION steward_pipeline', p.role);
         END IF;
+        -- what somebody else made under that name is not ours to adopt
+        IF EXISTS (SELECT FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+                    WHERE c.oid = to_regclass(p.ident) AND o.rolname <> 'steward_pipeline' AND NOT o.rolsuper) THEN
+            RAISE EXCEPTION 'table % exists already and belongs to another role', p.ident
+                USING ERRCODE = 'duplicate_table',
+                      HINT = format('ALTER TABLE %s OWNER TO steward_pipeline; if it is the template''s.', p.ident);
+        END IF;
         IF to_regclass(p.ident) IS NULL THEN
             EXECUTE replace(p.ddl, '{schema}', quote_ident(p.role));
             EXECUTE format('ALTER TABLE %s OWNER TO steward_pipeline', p.ident);

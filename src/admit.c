@@ -13,9 +13,15 @@
  */
 #include "pg_steward.h"
 
+#include "access/sysattr.h"
+#include "access/tupdesc.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(steward_in_tenant_uuid);
@@ -86,16 +92,39 @@ admit_row_owner(Datum service, bool isnull)
 
 /* ---- admission in place of WITH CHECK --------------------------------- */
 
+/* Is this steward.in_tenant() of the tenant column, and nothing else? */
 static bool
-has_admission(Relation rel)
+asks_in_tenant(Node *expression, AttrNumber tenant)
+{
+	FuncExpr   *call = (FuncExpr *) expression;
+	Bitmapset  *columns = NULL;
+	const char *name;
+
+	if (!IsA(expression, FuncExpr))
+		return false;
+	name = get_func_name(call->funcid);
+	if (!name || strcmp(name, "in_tenant") != 0 ||
+		get_func_namespace(call->funcid) != get_namespace_oid("steward", true))
+		return false;
+	pull_varattnos((Node *) call->args, 1, &columns);
+	return bms_membership(columns) == BMS_SINGLETON &&
+		bms_is_member(tenant - FirstLowInvalidHeapAttributeNumber, columns);
+}
+
+/* By its name alone anything could pass as the admission constraint */
+static bool
+has_admission(Relation rel, AttrNumber tenant)
 {
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	int			i;
 
 	for (i = 0; constr && i < constr->num_check; i++)
 	{
-		if (strcmp(constr->check[i].ccname, STEWARD_RULE_TENANT) == 0)
-			return true;
+		ConstrCheck *check = &constr->check[i];
+
+		if (strcmp(check->ccname, STEWARD_RULE_TENANT) == 0)
+			return steward_check_enforced(check) && !check->ccnoinherit &&
+				asks_in_tenant(stringToNode(check->ccbin), tenant);
 	}
 	return false;
 }
@@ -127,9 +156,9 @@ admission_covers(Relation rel)
 {
 	StewardPolicy policy;
 
-	return has_admission(rel) && has_only_our_policies(rel) &&
-		registry_policy(RelationGetRelid(rel), &policy) &&
-		policy.scope == SCOPE_TENANT;
+	return registry_policy(RelationGetRelid(rel), &policy) &&
+		policy.scope == SCOPE_TENANT && policy.tenant > 0 &&
+		has_only_our_policies(rel) && has_admission(rel, policy.tenant);
 }
 
 /* ---- SQL --------------------------------------------------------------- */

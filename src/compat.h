@@ -73,6 +73,13 @@ typedef RangeTblEntry StewardPermissions;
 	ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
+/* 18 lets a CHECK constraint stand without being enforced */
+#if PG_VERSION_NUM >= 180000
+#define steward_check_enforced(check)	((check)->ccenforced)
+#else
+#define steward_check_enforced(check)	true
+#endif
+
 /* 18 spells it as the standard does: before the declaration */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		pg_attribute_noreturn()
