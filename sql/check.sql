@@ -166,7 +166,8 @@ COMMENT ON FUNCTION steward.check_drift() IS 'findings about drift: what a store
 -- anything, parentheses too, and a remedy is run by a superuser.
 CREATE FUNCTION steward.foreign_key_behaviour(constraint_oid oid, columns text) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE c.confmatchtype WHEN 'f' THEN ' MATCH FULL' ELSE '' END
+    -- of one column it is MATCH SIMPLE; beside the tenant it would refuse a NULL
+    SELECT CASE WHEN c.confmatchtype = 'f' AND cardinality(c.conkey) > 1 THEN ' MATCH FULL' ELSE '' END
            || coalesce(' ON UPDATE ' || u.action, '')
            -- SET NULL and SET DEFAULT must spare the tenant
            || coalesce(' ON DELETE ' || d.action || CASE WHEN c.confdeltype IN ('n', 'd') THEN format(' (%s)', coalesce(k.columns, foreign_key_behaviour.columns)) ELSE '' END, '')
@@ -281,7 +282,7 @@ CREATE FUNCTION steward.check_schema()
     UNION ALL
     SELECT 'error', 'leaking_view', v.oid::regclass::text,
            format('the materialized view holds rows of every tenant of store %s, and row security cannot guard it', v.store),
-           concat_ws('; ', 'REVOKE ALL ON ' || v.oid::regclass || ' FROM ' || r.names,
+           concat_ws('; ', 'REVOKE ALL ON ' || v.oid::regclass || ' FROM ' || r.names || ' CASCADE',
                      CASE WHEN NOT o.rolsuper THEN format('ALTER MATERIALIZED VIEW %s OWNER TO %I', v.oid::regclass,
                                                           (SELECT pg_get_userbyid(e.extowner) FROM pg_extension e WHERE e.extname = 'pg_steward')) END)
       FROM view v JOIN pg_roles o ON o.oid = v.relowner LEFT JOIN reader r ON r.oid = v.oid

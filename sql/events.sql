@@ -96,9 +96,21 @@ BEGIN
     LOOP
         IF command.objsubid = 0 THEN
             PERFORM steward.govern_new_members(command.objid);
-        ELSIF EXISTS (SELECT FROM steward.store s WHERE s.relation = command.objid) THEN
-            PERFORM steward.follow_column(command.objid, a.attname)
-               FROM pg_attribute a WHERE a.attrelid = command.objid AND a.attnum = command.objsubid;
+        ELSE
+            -- what inherits the column, or is of the type, is renamed with it and not named here
+            PERFORM steward.follow_column(s.relation, a.attname)
+               FROM pg_attribute a, steward.store s
+              WHERE a.attrelid = command.objid AND a.attnum = command.objsubid
+                AND s.relation IN (
+                    WITH RECURSIVE below AS (
+                        SELECT command.objid AS relid
+                        UNION
+                        SELECT d.relid
+                          FROM below b
+                          JOIN (SELECT i.inhparent AS above, i.inhrelid AS relid FROM pg_inherits i
+                                UNION ALL
+                                SELECT t.typrelid, c.oid FROM pg_class c JOIN pg_type t ON t.oid = c.reloftype) d ON d.above = b.relid)
+                    SELECT b.relid FROM below b);
         END IF;
     END LOOP;
 END

@@ -302,9 +302,21 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
       FROM entry n WHERE EXISTS (SELECT FROM entry o WHERE o.relation = n.relation AND o.i < n.i)
     UNION ALL
     SELECT DISTINCT n.at || '.relation', 'is below a table that is governed: it has its rules from there'
-      FROM entry n JOIN pg_inherits i ON i.inhrelid = n.relation JOIN pg_class c ON c.oid = n.relation
+      FROM entry n JOIN pg_class c ON c.oid = n.relation, LATERAL (
+               WITH RECURSIVE up AS (
+                   SELECT i.inhparent AS relid FROM pg_inherits i WHERE i.inhrelid = n.relation
+                   UNION SELECT i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.relid)
+               SELECT relid FROM up) up
      WHERE NOT c.relispartition
-       AND (i.inhparent IN (SELECT s.relation FROM steward.store s) OR i.inhparent IN (SELECT o.relation FROM entry o))
+       AND (up.relid IN (SELECT s.relation FROM steward.store s) OR up.relid IN (SELECT o.relation FROM entry o))
+    UNION ALL
+    SELECT DISTINCT n.at || '.relation', 'is above a table that is governed as another store: release that one first'
+      FROM entry n, LATERAL (
+               WITH RECURSIVE down AS (
+                   SELECT i.inhrelid AS relid FROM pg_inherits i WHERE i.inhparent = n.relation
+                   UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.relid)
+               SELECT relid FROM down) down
+     WHERE down.relid IN (SELECT s.relation FROM steward.store s) AND down.relid NOT IN (SELECT o.relation FROM entry o WHERE o.relation IS NOT NULL)
     UNION ALL
     SELECT n.at || '.relation', 'is governed as another store already: release that one first'
       FROM entry n JOIN steward.store s ON s.relation = n.relation AND s.name <> n.name

@@ -27,11 +27,37 @@
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
+#include "rewrite/rowsecurity.h"
 #include "tcop/utility.h"
+#include "utils/array.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 
 static ProcessUtility_hook_type next_process_utility = NULL;
+
+/* Is there a policy by which the current user may insert at all? */
+static bool
+policy_lets_insert(Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(lc);
+		Oid		   *roles = (Oid *) ARR_DATA_PTR(policy->roles);
+		int			i;
+
+		if (policy->polcmd != '*' && policy->polcmd != ACL_INSERT_CHR)
+			continue;
+		for (i = 0; i < ARR_DIMS(policy->roles)[0]; i++)
+		{
+			if (roles[i] == ACL_ID_PUBLIC ||
+				has_privs_of_role(GetUserId(), roles[i]))
+				return true;
+		}
+	}
+	return false;
+}
 
 /*
  * The table of a COPY that core would refuse and that admission can judge,
@@ -54,7 +80,7 @@ our_table(CopyStmt *stmt)
 		return InvalidOid;
 
 	rel = table_open(relid, NoLock);
-	ours = admission_covers(rel);
+	ours = admission_covers(rel) && policy_lets_insert(rel);
 	table_close(rel, NoLock);
 	return ours ? relid : InvalidOid;
 }
