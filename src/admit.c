@@ -13,16 +13,8 @@
  */
 #include "pg_steward.h"
 
-#include "access/sysattr.h"
-#include "access/tupdesc.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(steward_in_tenant_uuid);
 PG_FUNCTION_INFO_V1(steward_in_tenant_text);
@@ -88,77 +80,6 @@ admit_row_owner(Datum service, bool isnull)
 				   errmsg("row belongs to another service"),
 				   errdetail("Only members of the role of the service that a row names as its owner write, change or delete it."),
 				   errhint("Act as a role of that service; steward.service lists them."));
-}
-
-/* ---- admission in place of WITH CHECK --------------------------------- */
-
-/* Is this steward.in_tenant() of the tenant column, and nothing else? */
-static bool
-asks_in_tenant(Node *expression, AttrNumber tenant)
-{
-	FuncExpr   *call = (FuncExpr *) expression;
-	Bitmapset  *columns = NULL;
-	const char *name;
-
-	if (!IsA(expression, FuncExpr))
-		return false;
-	name = get_func_name(call->funcid);
-	if (!name || strcmp(name, "in_tenant") != 0 ||
-		get_func_namespace(call->funcid) != get_namespace_oid("steward", true))
-		return false;
-	pull_varattnos((Node *) call->args, 1, &columns);
-	return bms_membership(columns) == BMS_SINGLETON &&
-		bms_is_member(tenant - FirstLowInvalidHeapAttributeNumber, columns);
-}
-
-/* By its name alone anything could pass as the admission constraint */
-static bool
-has_admission(Relation rel, AttrNumber tenant)
-{
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
-	int			i;
-
-	for (i = 0; constr && i < constr->num_check; i++)
-	{
-		ConstrCheck *check = &constr->check[i];
-
-		if (strcmp(check->ccname, STEWARD_RULE_TENANT) == 0)
-			return steward_check_enforced(check) && !check->ccnoinherit &&
-				asks_in_tenant(stringToNode(check->ccbin), tenant);
-	}
-	return false;
-}
-
-static bool
-has_only_our_policies(Relation rel)
-{
-	ListCell   *lc;
-
-	if (!rel->rd_rsdesc)
-		return false;
-	foreach(lc, rel->rd_rsdesc->policies)
-	{
-		RowSecurityPolicy *policy = lfirst(lc);
-
-		if (strcmp(policy->policy_name, STEWARD_RULE_TENANT) != 0 &&
-			strcmp(policy->policy_name, "steward_cross_tenant") != 0)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Does admission judge all that the policies' WITH CHECK would?  It does where
- * the constraint stands and every policy is ours: both ask in_tenant().
- */
-bool
-admission_covers(Relation rel)
-{
-	StewardPolicy policy;
-
-	return registry_policy(RelationGetRelid(rel), &policy) &&
-		policy.scope == SCOPE_TENANT && policy.tenant > 0 &&
-		has_only_our_policies(rel) && has_admission(rel, policy.tenant);
 }
 
 /* ---- SQL --------------------------------------------------------------- */

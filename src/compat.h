@@ -73,12 +73,24 @@ typedef RangeTblEntry StewardPermissions;
 	ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
-/* 18 lets a CHECK constraint stand without being enforced */
+/*
+ * 18 lets a CHECK constraint stand without being enforced, knows virtual
+ * generated columns, and renamed the place of the prepared constraints.
+ */
 #if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
 #define steward_check_enforced(check)	((check)->ccenforced)
+#define steward_check_exprs(target)		((target)->ri_CheckConstraintExprs)
+#define steward_check_node(rel, check) \
+	expand_generated_columns_in_expr(stringToNode((check)->ccbin), (rel), 1)
 #else
 #define steward_check_enforced(check)	true
+#define steward_check_exprs(target)		((target)->ri_ConstraintExprs)
+#define steward_check_node(rel, check)	stringToNode((check)->ccbin)
 #endif
+#define steward_prepare_check(rel, check, estate) \
+	(steward_check_enforced(check) \
+	 ? ExecPrepareExpr((Expr *) steward_check_node(rel, check), (estate)) : NULL)
 
 /* 18 spells it as the standard does: before the declaration */
 #if PG_VERSION_NUM < 180000

@@ -7,7 +7,7 @@
  * evaluate a policy's WITH CHECK there.  In a governed table the admission
  * constraint judges each row anyway, so the COPY is run here, by core's own
  * machinery and after core's own permission check, provided that admission
- * covers the table (admit.c).  Otherwise the next hook, and finally core,
+ * covers the table (cover.c).  Otherwise the next hook, and finally core,
  * decides.
  *
  * Locks: ROW EXCLUSIVE on the table to the end of the transaction, as COPY.
@@ -67,6 +67,7 @@ policy_lets_insert(Relation rel)
 static Oid
 our_table(CopyStmt *stmt)
 {
+	StewardPolicy policy;
 	Relation	rel;
 	bool		ours;
 	Oid			relid;
@@ -75,12 +76,13 @@ our_table(CopyStmt *stmt)
 		!row_security || !registry_armed())
 		return InvalidOid;
 	relid = RangeVarGetRelid(stmt->relation, RowExclusiveLock, true);
-	if (!OidIsValid(relid) ||
+	if (!OidIsValid(relid) || !registry_policy(relid, &policy) ||
+		!policy.covers_with_check ||
 		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
 		return InvalidOid;
 
 	rel = table_open(relid, NoLock);
-	ours = admission_covers(rel) && policy_lets_insert(rel);
+	ours = policy_lets_insert(rel);
 	table_close(rel, NoLock);
 	return ours ? relid : InvalidOid;
 }

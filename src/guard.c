@@ -14,10 +14,8 @@
 #include "pg_steward.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(steward_guard);
@@ -27,19 +25,15 @@ guard_tenant(const StewardPolicy *policy, TupleDesc desc, HeapTuple row)
 {
 	bool		isnull = true;
 	Datum		value = (Datum) 0;
-	Oid			type = InvalidOid;
 
 	/* a column that the map names and the table lacks holds nobody's tenant */
 	if (policy->tenant > 0)
-	{
 		value = heap_getattr(row, policy->tenant, desc, &isnull);
-		type = getBaseType(TupleDescAttr(desc, policy->tenant - 1)->atttypid);
-	}
 
 	/* rows from before the table was governed may lack one: not for services */
 	if (isnull && actor_is_cross_tenant())
 		return;
-	admit_tenant(type, value, isnull);
+	admit_tenant(policy->tenant_type, value, isnull);
 }
 
 static void

@@ -30,6 +30,7 @@ _PG_init(void)
 	if (preloaded)
 	{
 		access_init();
+		prepare_init();
 		with_check_init();
 		copy_init();
 	}

@@ -72,7 +72,12 @@ typedef struct StewardPolicy
 	Oid			owner_role;		/* InvalidOid while nobody owns the store */
 	bool		append_only;
 	AttrNumber	tenant;			/* 0 = no such column */
+	Oid			tenant_type;	/* below any domains */
 	AttrNumber	row_owner;		/* 0 = no such column */
+	int			admission;		/* index of the CHECK constraint, or ... */
+#define NO_ADMISSION	(-1)
+	bool		covers_with_check;	/* admission judges all that WITH CHECK
+									 * does */
 	NameData	store;
 	NameData	owner;			/* the service's name */
 } StewardPolicy;
@@ -93,12 +98,19 @@ extern bool tenant_equals(Oid type, Datum value);
 
 extern void admit_tenant(Oid type, Datum value, bool isnull);
 extern void admit_row_owner(Datum service, bool isnull);
-extern bool admission_covers(Relation rel);
 
 /* ---- access.c --------------------------------------------------------- */
 
 extern void access_init(void);
 pg_noreturn extern void access_refuse_change(const StewardPolicy *policy);
+
+/* ---- cover.c ---------------------------------------------------------- */
+
+extern void cover_inspect(Relation rel, StewardPolicy *policy);
+
+/* ---- prepare.c -------------------------------------------------------- */
+
+extern void prepare_init(void);
 
 /* ---- with_check.c ----------------------------------------------------- */
 

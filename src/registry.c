@@ -393,8 +393,8 @@ parents_of(Oid relid)
 }
 
 /* Nearest governed relation first: itself, its parents, theirs */
-static void
-load_policy(Oid relid, StewardPolicy *policy)
+static bool
+find_store(Oid relid, StewardPolicy *policy)
 {
 	List	   *pending = list_make1_oid(relid);
 
@@ -403,9 +403,26 @@ load_policy(Oid relid, StewardPolicy *policy)
 		Oid			candidate = linitial_oid(pending);
 
 		if (read_store(candidate, relid, policy))
-			return;
+			return true;
 		pending = list_delete_first(pending);
 		pending = list_concat(pending, parents_of(candidate));
+	}
+	return false;
+}
+
+/* Whoever asks for a policy has the relation locked */
+static void
+load_policy(Oid relid, StewardPolicy *policy)
+{
+	Relation	rel;
+
+	if (!find_store(relid, policy))
+		return;
+	rel = RelationIdGetRelation(relid);
+	if (RelationIsValid(rel))
+	{
+		cover_inspect(rel, policy);
+		RelationClose(rel);
 	}
 }
 
@@ -453,6 +470,7 @@ registry_policy(Oid relid, StewardPolicy *policy)
 
 	memset(policy, 0, sizeof(*policy));
 	policy->relid = relid;
+	policy->admission = NO_ADMISSION;
 	need_services();
 	generation = registry.generation;
 	load_policy(relid, policy);

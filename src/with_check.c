@@ -6,7 +6,7 @@
  * governed table both ask in_tenant(), so each row would be judged twice, and
  * of INSERT … RETURNING the first verdict would be core's, without our rule and
  * hint and with the statement in the log.  A planner hook drops the tests of
- * new rows where admission covers the table (admit.c); the tests of old rows
+ * new rows where admission covers the table (cover.c); the tests of old rows
  * (ON CONFLICT, MERGE) and of views stay.  A plan is made anew when a
  * constraint or policy of the table changes, and then judged anew.
  *
@@ -16,10 +16,8 @@
  */
 #include "pg_steward.h"
 
-#include "access/table.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
-#include "utils/rel.h"
 
 static planner_hook_type next_planner = NULL;
 
@@ -36,11 +34,9 @@ static bool
 admission_covers_result(Query *query)
 {
 	RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
-	Relation	rel = table_open(rte->relid, NoLock);
-	bool		covers = admission_covers(rel);
+	StewardPolicy policy;
 
-	table_close(rel, NoLock);
-	return covers;
+	return registry_policy(rte->relid, &policy) && policy.covers_with_check;
 }
 
 static void

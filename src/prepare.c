@@ -1,0 +1,106 @@
+/*
+ * prepare.c
+ *	  Prepares the admission constraint of the tables that a statement writes,
+ *	  without parsing it.
+ *
+ * The executor parses and compiles a table's CHECK constraints anew for each
+ * statement, at the first row; for a single-row INSERT that is most of what a
+ * constraint costs.  What the admission constraint asks is known (cover.c), so
+ * its place in the executor's array is filled here with an expression that
+ * calls admit_tenant() on the tenant column.  The array has to be whole, so the
+ * table's other constraints are prepared as the executor would.
+ *
+ * Partitions that rows are routed to, and COPY, go the executor's own way.
+ * There the constraint is parsed once and judges many rows.
+ *
+ * Memory: the statement's own context.  No locks.
+ */
+#include "pg_steward.h"
+
+#include "executor/executor.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+/* An expression that the executor evaluates like any other */
+typedef struct AdmissionExpr
+{
+	ExprState	state;			/* must be first */
+	AttrNumber	tenant;
+	Oid			type;
+} AdmissionExpr;
+
+static ExecutorStart_hook_type next_executor_start = NULL;
+
+static Datum
+eval_admission(ExprState *state, ExprContext *econtext, bool *isnull)
+{
+	AdmissionExpr *admission = (AdmissionExpr *) state;
+	bool		no_tenant;
+	Datum		tenant = slot_getattr(econtext->ecxt_scantuple,
+									  admission->tenant, &no_tenant);
+
+	admit_tenant(admission->type, tenant, no_tenant);
+	*isnull = false;
+	return BoolGetDatum(true);
+}
+
+static ExprState *
+make_admission(const StewardPolicy *policy)
+{
+	AdmissionExpr *admission = palloc0(sizeof(AdmissionExpr));
+
+	NodeSetTag(admission, T_ExprState);
+	admission->state.evalfunc = eval_admission;
+	admission->tenant = policy->tenant;
+	admission->type = policy->tenant_type;
+	return &admission->state;
+}
+
+static void
+prepare_target(ResultRelInfo *target, EState *estate)
+{
+	Relation	rel = target->ri_RelationDesc;
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	StewardPolicy policy;
+	MemoryContext old;
+	ExprState **exprs;
+	int			i;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		steward_check_exprs(target) != NULL ||
+		!registry_policy(RelationGetRelid(rel), &policy) ||
+		policy.admission == NO_ADMISSION)
+		return;
+
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
+	exprs = palloc0(constr->num_check * sizeof(ExprState *));
+	for (i = 0; i < constr->num_check; i++)
+		exprs[i] = i == policy.admission ? make_admission(&policy)
+			: steward_prepare_check(rel, &constr->check[i], estate);
+	steward_check_exprs(target) = exprs;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+prepare_executor_start(QueryDesc *queryDesc, int eflags)
+{
+	ListCell   *lc;
+
+	if (next_executor_start)
+		next_executor_start(queryDesc, eflags);
+	else
+		standard_ExecutorStart(queryDesc, eflags);
+
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		queryDesc->operation == CMD_DELETE || !registry_armed())
+		return;
+	foreach(lc, queryDesc->estate->es_opened_result_relations)
+		prepare_target(lfirst(lc), queryDesc->estate);
+}
+
+void
+prepare_init(void)
+{
+	next_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = prepare_executor_start;
+}
