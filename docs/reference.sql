@@ -65,9 +65,10 @@ SELECT $md$## Findings of steward.check()
 |---|---|---|
 | `unarmed` | critical | nothing is enforced but row security |
 | `missing_role` | critical | the role that acts for a service was dropped |
-| `privileged_role` | critical | a service's role is superuser or BYPASSRLS |
+| `privileged_role` | critical | a service's role is superuser, BYPASSRLS, REPLICATION or CREATEROLE, or a login that acts for it is BYPASSRLS |
 | `constraint`, `trigger`, `policy`, `row_security` | critical | something that a store's rules hang on is missing, altered or disabled, on the table or on one partition |
 | `foreign_policy` | critical | a permissive policy beside ours: PostgreSQL adds them up |
+| `foreign_table` | critical | a foreign table below a store: no rule holds there |
 | `ungoverned_table` | error | a table that is no store, in a database that has stores |
 | `no_owner` | error | a store that no service owns |
 | `missing_relation`, `missing_column` | error | the map names what does not exist any more |
