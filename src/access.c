@@ -18,7 +18,7 @@
  *
  * No locks of its own.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "catalog/objectaccess.h"
 #include "commands/trigger.h"

@@ -17,7 +17,7 @@
  *
  * Memory: one hash table in TopMemoryContext, emptied by invalidation.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "catalog/pg_authid.h"
 #include "executor/executor.h"

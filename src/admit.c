@@ -11,7 +11,7 @@
  *
  * No locks; no allocation on the way to "yes".
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"

@@ -11,7 +11,7 @@
  * Locks: SHARE UPDATE EXCLUSIVE on the table and on all below it, to the end
  * of the transaction.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"

@@ -12,7 +12,7 @@
  *
  * Locks: ROW EXCLUSIVE on the table to the end of the transaction, as COPY.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"

@@ -9,7 +9,7 @@
  *
  * Memory: a parsed constraint, in the caller's context.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/sysattr.h"
 #include "access/tupdesc.h"

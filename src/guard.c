@@ -11,7 +11,7 @@
  *
  * No locks; no allocation.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"

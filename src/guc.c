@@ -6,7 +6,7 @@
  *
  * None of them weakens a rule, so all may be set by anyone.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include <limits.h>
 

@@ -7,7 +7,7 @@
  * access plane's hooks are left out: a rule that held in some sessions and not
  * in others would be worse than one that steward.check() reports as absent.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 PG_MODULE_MAGIC;
 

@@ -15,7 +15,7 @@
  *
  * Memory: the statement's own context.  No locks.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "executor/executor.h"
 #include "nodes/execnodes.h"

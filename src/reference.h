@@ -15,7 +15,7 @@
 #ifndef STEWARD_REFERENCE_H
 #define STEWARD_REFERENCE_H
 
-#include "pg_steward.h"
+#include "steward.h"
 
 /* What is still to be read.  Not NUL-terminated. */
 typedef struct RefInput

@@ -10,7 +10,7 @@
  *
  * No locks, no memory.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 /*
  * Unhook the context callbacks for the error that is about to be raised.

@@ -22,7 +22,7 @@
  *
  * Memory: everything cached lies in one context below TopMemoryContext.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"

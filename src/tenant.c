@@ -17,7 +17,7 @@
  *
  * No locks.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "access/parallel.h"
 #include "catalog/pg_type.h"

@@ -14,7 +14,7 @@
  *
  * No locks of its own: the relations of a query are locked by then.
  */
-#include "pg_steward.h"
+#include "steward.h"
 
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"

@@ -1,11 +1,11 @@
 /*
- * pg_steward.h
+ * steward.h
  *	  What the rooms of pg_steward show each other, one section a file.
  *
  * A room may call only the rooms that docs/internals.md draws below it.
  */
-#ifndef PG_STEWARD_H
-#define PG_STEWARD_H
+#ifndef STEWARD_H
+#define STEWARD_H
 
 #include "postgres.h"
 
@@ -120,4 +120,4 @@ extern void with_check_init(void);
 
 extern void copy_init(void);
 
-#endif							/* PG_STEWARD_H */
+#endif							/* STEWARD_H */
