@@ -65,7 +65,6 @@ BEGIN
             WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
                          'ALTER FOREIGN TABLE', 'ALTER TYPE')
             EXECUTE FUNCTION steward.follow_ddl();
-        -- it must outlive CREATE EXTENSION's own script, and stand in a dump
         COMMENT ON EVENT TRIGGER steward_armed IS 'pg_steward enforces its rules in this database while this exists';
     END IF;
     ALTER EVENT TRIGGER steward_armed ENABLE ALWAYS;
