@@ -79,6 +79,11 @@ SQL_LAYERS = \
 	guard \
 	manifest \
 	requirement \
+	lifecycle \
+	archive \
+	hold \
+	retention \
+	worker \
 	govern \
 	events \
 	storage_map \
@@ -107,7 +112,7 @@ endif
 
 # A library is linked when a source file includes its header.
 uses = $(shell grep -ls '^ *\# *include *<$(1)' src/*.c src/*.h)
-SHLIB_LINK := $(if $(call uses,curl/),-lcurl) $(if $(call uses,zstd),-lzstd) \
+SHLIB_LINK := $(if $(call uses,curl/),-lcurl) $(if $(call uses,zstd),-lzstd) $(if $(call uses,openssl/),-lcrypto) \
 	$(if $(call uses,hs),-lhs) $(if $(call uses,pcre2),-lpcre2-8)
 
 # Tests whose names begin with nopreload_ need a server that does not preload

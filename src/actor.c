@@ -45,6 +45,9 @@ static Oid	pipeline_role = InvalidOid;
 /* The user of the statement whose ExecutorFinish is running; 0 = none */
 static Oid	finishing_user = InvalidOid;
 
+/* The table that retention is working on in this process; 0 = none */
+static Oid	retention_table = InvalidOid;
+
 static ExecutorFinish_hook_type next_executor_finish = NULL;
 
 static void
@@ -178,6 +181,27 @@ bool
 actor_reads_all(void)
 {
 	return superuser() || is_member(GetUserId(), ROLE_PG_READ_ALL_DATA);
+}
+
+/*
+ * Retention is about to delete from, drop or fill this table, and from nothing
+ * else: neither a cascade nor a trigger of the table's shares the exemption.
+ * Returns what was set before, to be set again in PG_FINALLY.
+ */
+Oid
+actor_set_retention(Oid relid)
+{
+	Oid			before = retention_table;
+
+	retention_table = relid;
+	return before;
+}
+
+/* Is this the table that retention is working on? */
+bool
+actor_is_retention(Oid relid)
+{
+	return OidIsValid(relid) && retention_table == relid;
 }
 
 void

@@ -20,6 +20,8 @@
 #define STEWARD_RULE_ROW_OWNER	"steward_row_owner"
 #define STEWARD_RULE_OWNER		"steward_owner"
 #define STEWARD_RULE_APPEND_ONLY "steward_append_only"
+#define STEWARD_RULE_HOLD		"steward_hold"
+#define STEWARD_RULE_SEALED		"steward_sealed"
 
 /* ---- refusal.c -------------------------------------------------------- */
 
@@ -53,6 +55,8 @@ extern bool actor_is_member(Oid role);
 extern bool actor_is_cross_tenant(void);
 extern bool actor_is_migrator(void);
 extern bool actor_reads_all(void);
+extern Oid	actor_set_retention(Oid relid);
+extern bool actor_is_retention(Oid relid);
 
 /* ---- registry.c ------------------------------------------------------- */
 

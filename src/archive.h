@@ -1,0 +1,111 @@
+/*
+ * archive.h
+ *	  Rows as bytes, and back: what archive.c and its neighbours show.
+ *
+ * An archive is a directory of two objects: ARCHIVE_DATA_FILE, NDJSON in
+ * independent zstd frames, and ARCHIVE_MANIFEST_FILE, which is written last
+ * and proves the other.  docs/archive.md describes the format.
+ */
+#ifndef STEWARD_ARCHIVE_H
+#define STEWARD_ARCHIVE_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "datatype/timestamp.h"
+#include "tcop/dest.h"
+
+#define ARCHIVE_DATA_FILE		"data.ndjson.zst"
+#define ARCHIVE_MANIFEST_FILE	"manifest.json"
+#define ARCHIVE_DIGEST_LENGTH	32	/* SHA-256 */
+#define ARCHIVE_FRAME_BYTES		(1024 * 1024)	/* of lines, before
+												 * compression */
+#define ARCHIVE_MAX_TENANTS		1000	/* that a manifest lists */
+
+/* One zstd frame: whole lines only */
+typedef struct ArchiveFrame
+{
+	uint64		offset;			/* in the data file */
+	uint32		bytes;			/* compressed */
+	uint32		raw_bytes;
+	uint32		rows;
+	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the lines */
+	TimestampTz from;			/* least and greatest clock value; from > to:
+								 * none */
+	TimestampTz to;
+} ArchiveFrame;
+
+/* What an export comes to, and what a manifest says */
+typedef struct ArchiveSummary
+{
+	uint64		rows;
+	uint64		raw_bytes;
+	uint64		bytes;			/* compressed, all frames */
+	int			n_frames;
+	ArchiveFrame *frames;
+	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the frames' digests */
+	bool		by_row;
+	uint8		rows_digest[ARCHIVE_DIGEST_LENGTH]; /* of the sorted digests
+													 * of the lines; if by_row */
+	TimestampTz from;			/* least and greatest clock value; from > to:
+								 * none */
+	TimestampTz to;
+	int			n_tenants;		/* -1: more than ARCHIVE_MAX_TENANTS */
+	char	  **tenants;		/* text form, sorted */
+} ArchiveSummary;
+
+typedef struct ArchiveOptions
+{
+	const char *file;			/* local path of the data file, which must not
+								 * exist; NULL: only the summary is wanted */
+	AttrNumber	clock;			/* of the query's columns; 0 = none.
+								 * timestamptz, timestamp (taken as UTC), date */
+	AttrNumber	tenant;			/* of the query's columns; 0 = none */
+	bool		by_row;			/* also the digest of the set of lines */
+	pg_atomic_uint64 *rows;		/* progress is counted here; may be NULL */
+	pg_atomic_uint64 *bytes;
+} ArchiveOptions;
+
+/*
+ * A DestReceiver that archives the rows of a query, any query: SELECT, or
+ * DELETE ... RETURNING.  Column names are the query's.  archive_finish() ends
+ * it, syncs the file and returns the summary, palloc'd in the current context.
+ * On ERROR everything it holds (file, helper thread) goes with the memory
+ * context that was current at archive_begin(); the file stays.
+ */
+extern DestReceiver *archive_begin(const ArchiveOptions *options);
+extern ArchiveSummary *archive_finish(DestReceiver *writer);
+
+/*
+ * The manifest's text: the members of "head" (a JSON object in text form) and
+ * those of the summary.  archive_write_manifest() writes it to a new local
+ * file, synced, and returns its SHA-256.
+ */
+extern void archive_write_manifest(const char *file, const char *head,
+								   const ArchiveSummary *summary,
+								   uint8 *digest);
+
+/* What the catalog knows of an archive, and a read-back must equal */
+typedef struct ArchiveFacts
+{
+	const char *base;
+	const char *path;
+	uint64		rows;
+	uint64		bytes;
+	uint64		raw_bytes;
+	uint8		digest[ARCHIVE_DIGEST_LENGTH];
+	bool		by_row;
+	uint8		rows_digest[ARCHIVE_DIGEST_LENGTH];
+	uint8		manifest_digest[ARCHIVE_DIGEST_LENGTH];
+	pg_atomic_uint64 *progress; /* raw bytes read; may be NULL */
+} ArchiveFacts;
+
+/*
+ * Read the whole archive back from its store and compare it with the facts:
+ * the manifest by digest, each frame by place, size, row count and digest, the
+ * whole by size, count and digests.  ERROR, XX001, whose DETAIL says what
+ * differs, if anything does.  Needs no transaction; touches no relation.
+ */
+extern void archive_verify(const ArchiveFacts *facts);
+
+#endif							/* STEWARD_ARCHIVE_H */
