@@ -80,6 +80,7 @@ SQL_LAYERS = \
 	manifest \
 	requirement \
 	lifecycle \
+	segment \
 	archive \
 	hold \
 	retention \

@@ -35,6 +35,7 @@ CREATE TABLE steward.segment (
     key_to text[],
     rows bigint,
     bytes bigint,
+    shape text,
     lsn pg_lsn,
     task bigint,
     error text,
@@ -64,6 +65,7 @@ COMMENT ON COLUMN steward.segment.key_from IS 'of rows: the batch begins behind 
 COMMENT ON COLUMN steward.segment.key_to IS 'of rows: the batch ends with this key';
 COMMENT ON COLUMN steward.segment.rows IS 'rows exported, or purged';
 COMMENT ON COLUMN steward.segment.bytes IS 'bytes on disk, of a partition: with indexes and TOAST';
+COMMENT ON COLUMN steward.segment.shape IS 'digest of the columns and types at the export; purge demands the same';
 COMMENT ON COLUMN steward.segment.lsn IS 'of a partition: WAL position after its export, taken under a lock that keeps writers out; no page may be younger at purge';
 COMMENT ON COLUMN steward.segment.task IS 'the task that drives it';
 COMMENT ON COLUMN steward.segment.error IS 'why the last attempt failed';
@@ -73,7 +75,7 @@ CREATE TABLE steward.archive (
     segment bigint NOT NULL,
     store text NOT NULL,
     tenant text,
-    state text NOT NULL CHECK (state IN ('exported', 'uploaded', 'verified', 'expired', 'erased')),
+    state text NOT NULL CHECK (state IN ('exported', 'uploaded', 'verified', 'discarded', 'expired', 'erased')),
     base text NOT NULL,
     path text NOT NULL,
     rows bigint NOT NULL,
@@ -96,7 +98,7 @@ CREATE INDEX archive_segment ON steward.archive (segment);
 CREATE INDEX archive_store ON steward.archive (store, time_from);
 COMMENT ON TABLE steward.archive IS 'a segment''s rows as files in an archive store: data.ndjson.zst, and manifest.json that proves it';
 COMMENT ON COLUMN steward.archive.tenant IS 'the tenant, where the archive holds one tenant only';
-COMMENT ON COLUMN steward.archive.state IS 'exported: written, not yet in the archive store; uploaded; verified: read back in full and equal; expired: removed when its time was over; erased: removed with its tenant';
+COMMENT ON COLUMN steward.archive.state IS 'exported: written, not yet in the archive store; uploaded; verified: read back in full and equal; discarded: not needed, because the segment was exported again; expired: removed when its time was over; erased: removed with its tenant';
 COMMENT ON COLUMN steward.archive.base IS 'the archive store, as steward.archive_store named it';
 COMMENT ON COLUMN steward.archive.path IS 'the archive''s directory in it: service/store/tenant/date/number-token';
 COMMENT ON COLUMN steward.archive.bytes IS 'size of data.ndjson.zst';

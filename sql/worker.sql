@@ -1,3 +1,119 @@
 /*
  * worker.sql
+ *    The worker as SQL sees it: waking it, what it is doing, and who calls
+ *    enforce_retention() on time.
  */
+CREATE FUNCTION steward.wake_worker() RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'steward_wake_worker';
+COMMENT ON FUNCTION steward.wake_worker() IS
+    'asks for a worker in this database when the transaction commits; false when none can come (pg_steward is not preloaded, or steward.max_workers is 0)';
+
+CREATE FUNCTION steward.worker_progress(OUT pid integer, OUT datid oid, OUT started_at timestamptz, OUT phase text,
+                                        OUT task bigint, OUT segment bigint, OUT rows bigint, OUT bytes bigint)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'steward_worker_progress';
+COMMENT ON FUNCTION steward.worker_progress() IS 'the workers of all databases that run now, from shared memory';
+
+CREATE VIEW steward.progress AS
+    SELECT p.pid, t.store, t.kind, p.phase, g.relation_name AS relation, p.rows AS rows_done,
+           coalesce(g.rows, nullif(c.reltuples, -1)::bigint) AS rows_total, p.bytes AS bytes_done,
+           t.id AS task, nullif(p.segment, 0) AS segment, t.attempt, t.started_at, t.rows AS rows_purged
+      FROM steward.worker_progress() p
+      JOIN pg_catalog.pg_database d ON d.oid = p.datid AND d.datname = pg_catalog.current_database()
+      LEFT JOIN steward.task t ON t.id = p.task
+      LEFT JOIN steward.segment g ON g.id = p.segment
+      LEFT JOIN pg_catalog.pg_class c ON c.oid = g.relation;
+COMMENT ON VIEW steward.progress IS 'what the worker of this database is doing now; no row when it has nothing to do';
+COMMENT ON COLUMN steward.progress.phase IS 'idle, planning, detaching, exporting, uploading, verifying, purging, sleeping (it leaves the services their share), removing';
+COMMENT ON COLUMN steward.progress.rows_done IS 'rows of the current phase';
+COMMENT ON COLUMN steward.progress.rows_total IS 'rows of the segment; an estimate until it is exported';
+COMMENT ON COLUMN steward.progress.bytes_done IS 'bytes of the current phase: of lines, before compression';
+COMMENT ON COLUMN steward.progress.rows_purged IS 'rows that the task has purged in all';
+
+CREATE VIEW steward.history AS
+    SELECT g.store, g.relation_name AS relation, g.kind, g.action, g.state, g.time_from, g.time_to, g.rows,
+           (SELECT sum(a.bytes) FROM steward.archive a WHERE a.segment = g.id AND a.state IN ('uploaded', 'verified'))::bigint AS archive_bytes,
+           g.created_at AS due_at, g.purged_at - g.created_at AS took,
+           g.exported_at - g.created_at AS until_exported, g.verified_at - g.exported_at AS until_verified,
+           g.error, g.id AS segment, g.task
+      FROM steward.segment g
+     ORDER BY g.id DESC;
+COMMENT ON VIEW steward.history IS 'what retention has done, latest first: rows, bytes, durations, reasons of failure';
+
+-- ---- who keeps time ----------------------------------------------------
+
+CREATE TABLE steward.schedule_entry (
+    job text PRIMARY KEY,
+    cron_database name NOT NULL,
+    schedule text NOT NULL
+);
+COMMENT ON TABLE steward.schedule_entry IS 'the pg_cron job that steward.schedule() made, and the database that pg_cron lives in';
+GRANT SELECT ON steward.schedule_entry TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
+
+CREATE FUNCTION steward.cron_elsewhere(database text, job text, schedule text, command text, target text, role text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'steward_cron_elsewhere';
+COMMENT ON FUNCTION steward.cron_elsewhere(text, text, text, text, text, text) IS
+    'makes (schedule NULL: removes) a job of pg_cron in the database that it lives in, by a short-lived background worker';
+
+CREATE FUNCTION steward.schedule(schedule text DEFAULT '*/15 * * * *') RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job text := 'pg_steward retention of ' || current_database();
+    role text := (SELECT pg_get_userbyid(e.extowner) FROM pg_extension e WHERE e.extname = 'pg_steward');
+    home text := current_setting('cron.database_name', true);
+BEGIN
+    IF coalesce(home, '') = '' THEN
+        RAISE EXCEPTION 'pg_cron is not loaded'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Add pg_cron to shared_preload_libraries, or let the worker keep time: ALTER SYSTEM SET steward.retention_interval = ''15min'';';
+    END IF;
+    IF home = current_database() THEN
+        IF to_regnamespace('cron') IS NULL THEN
+            RAISE EXCEPTION 'extension pg_cron is not installed in this database'
+                USING ERRCODE = 'undefined_object', HINT = 'CREATE EXTENSION pg_cron;';
+        END IF;
+        EXECUTE format('SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)', job, schedule.schedule,
+                       'CALL steward.enforce_retention()', current_database(), role);
+    ELSE
+        PERFORM steward.cron_elsewhere(home, job, schedule.schedule, 'CALL steward.enforce_retention()', current_database(), role);
+    END IF;
+    INSERT INTO steward.schedule_entry VALUES (job, home, schedule.schedule)
+        ON CONFLICT ON CONSTRAINT schedule_entry_pkey DO UPDATE SET cron_database = excluded.cron_database, schedule = excluded.schedule;
+    RETURN job;
+END
+$$;
+COMMENT ON FUNCTION steward.schedule(text) IS
+    'lets pg_cron call enforce_retention() in this database, wherever pg_cron lives; calling it again changes the schedule. Returns the job''s name. 55000 when pg_cron is not loaded';
+
+CREATE FUNCTION steward.unschedule() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry steward.schedule_entry;
+BEGIN
+    DELETE FROM steward.schedule_entry RETURNING * INTO entry;
+    IF entry.job IS NULL THEN
+        RETURN false;
+    END IF;
+    -- with pg_cron's database gone, so is the job
+    IF entry.cron_database = current_database() THEN
+        IF to_regnamespace('cron') IS NOT NULL THEN
+            EXECUTE format('SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %L AND database = %L', entry.job, current_database());
+        END IF;
+    ELSIF EXISTS (SELECT FROM pg_database d WHERE d.datname = entry.cron_database) THEN
+        PERFORM steward.cron_elsewhere(entry.cron_database, entry.job, NULL, '', current_database(), '');
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION steward.unschedule() IS 'removes the job that schedule() made; false when there is none';
+
+CREATE FUNCTION steward.scheduler() RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(
+        (SELECT format('pg_cron in database %I: %s', e.cron_database, e.schedule) FROM steward.schedule_entry e
+          WHERE e.cron_database = current_setting('cron.database_name', true)
+            AND EXISTS (SELECT FROM pg_database d WHERE d.datname = e.cron_database)),
+        (SELECT format('the worker''s own timer: every %s s', s.setting) FROM pg_settings s
+          WHERE s.name = 'steward.retention_interval' AND s.setting <> '0' AND steward.preloaded()))
+$$;
+COMMENT ON FUNCTION steward.scheduler() IS 'who calls enforce_retention() on time: pg_cron, or the worker''s own timer; NULL: nobody';

@@ -97,6 +97,14 @@ typedef RangeTblEntry StewardPermissions;
 #define pg_noreturn		pg_attribute_noreturn()
 #endif
 
+/* 17 numbers processes by themselves, no longer by a field of PGPROC */
+#if PG_VERSION_NUM >= 170000
+#define steward_my_proc()	MyProcNumber
+#else
+#define steward_my_proc()	(MyProc->pgprocno)
+#endif
+#define steward_proc(number)	GetPGProcByNumber(number)
+
 /* 16 folded the many ownership tests into one. */
 static inline bool
 steward_owns_relation(Oid relid, Oid role)

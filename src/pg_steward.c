@@ -9,6 +9,8 @@
  */
 #include "steward.h"
 
+#include "worker.h"
+
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(steward_preloaded);
@@ -26,6 +28,7 @@ _PG_init(void)
 	registry_init();
 	actor_init();
 	tenant_init();
+	fault_init();
 	MarkGUCPrefixReserved("steward");
 	if (preloaded)
 	{
@@ -33,6 +36,7 @@ _PG_init(void)
 		prepare_init();
 		with_check_init();
 		copy_init();
+		worker_init();
 	}
 }
 

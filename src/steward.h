@@ -45,6 +45,14 @@ extern void steward_hush(void);
 
 /* ---- guc.c ------------------------------------------------------------ */
 
+extern char *guc_archive_store;
+extern int	guc_batch_rows;
+extern double guc_worker_share;
+extern int	guc_max_attempts;
+extern int	guc_max_workers;
+extern int	guc_naptime;
+extern int	guc_retention_interval;
+
 extern void guc_init(void);
 
 /* ---- actor.c ---------------------------------------------------------- */

@@ -1,0 +1,176 @@
+/*
+ * query.c
+ *	  SQL from C: the one place that knows SPI's ceremony.
+ *
+ * query_begin() and query_commit() wrap a transaction of the worker's around
+ * queries; inside somebody else's transaction they are not called, and the
+ * caller connects to SPI itself.  What a getter returns lives in the memory
+ * context that was current when it was called, so a caller that wants it after
+ * query_commit() switches to a context of its own first.
+ *
+ * Locks: those of the statements.
+ */
+#include "steward.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+
+#include "query.h"
+
+#define MAX_ARGS	24
+
+/* Start a transaction and connect */
+void
+query_begin(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	MemoryContextSwitchTo(caller);
+}
+
+/* ... and end both */
+void
+query_commit(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+take_argument(char letter, va_list *args, Oid *type, Datum *value, char *null)
+{
+	*null = ' ';
+	*value = (Datum) 0;
+	switch (letter)
+	{
+		case 's':
+			{
+				const char *text = va_arg(*args, const char *);
+
+				*type = TEXTOID;
+				if (text)
+					*value = CStringGetTextDatum(text);
+				else
+					*null = 'n';
+				break;
+			}
+		case 'l':
+			*type = INT8OID;
+			*value = Int64GetDatum(va_arg(*args, int64));
+			break;
+		case 'i':
+			*type = INT4OID;
+			*value = Int32GetDatum(va_arg(*args, int32));
+			break;
+		case 'o':
+			*type = OIDOID;
+			*value = ObjectIdGetDatum(va_arg(*args, Oid));
+			break;
+		case 'b':
+		case 'u':
+			*type = letter == 'b' ? BYTEAOID : UUIDOID;
+			*value = PointerGetDatum(va_arg(*args, const void *));
+			if (DatumGetPointer(*value) == NULL)
+				*null = 'n';
+			break;
+		case 'p':
+			{
+				XLogRecPtr	lsn = va_arg(*args, XLogRecPtr);
+
+				*type = PG_LSNOID;
+				*value = LSNGetDatum(lsn);
+				if (lsn == InvalidXLogRecPtr)
+					*null = 'n';
+				break;
+			}
+		case 'z':
+			{
+				TimestampTz at = va_arg(*args, TimestampTz);
+
+				*type = TIMESTAMPTZOID;
+				*value = TimestampTzGetDatum(at);
+				if (TIMESTAMP_NOT_FINITE(at))
+					*null = 'n';
+				break;
+			}
+		default:
+			elog(ERROR, "unknown argument type \"%c\"", letter);
+	}
+}
+
+uint64
+query_run(const char *sql, const char *types,...)
+{
+	Oid			oids[MAX_ARGS];
+	Datum		values[MAX_ARGS];
+	char		nulls[MAX_ARGS];
+	int			n = strlen(types);
+	int			i;
+	int			rc;
+	va_list		args;
+
+	Assert(n <= MAX_ARGS);
+	va_start(args, types);
+	for (i = 0; i < n; i++)
+		take_argument(types[i], &args, &oids[i], &values[i], &nulls[i]);
+	va_end(args);
+
+	if (SPI_tuptable)
+		SPI_freetuptable(SPI_tuptable);
+	rc = SPI_execute_with_args(sql, n, oids, values, nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "%s failed: %s", sql, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+uint64
+query_into(DestReceiver *dest, const char *sql)
+{
+	SPIExecuteOptions options;
+	int			rc;
+
+	memset(&options, 0, sizeof(options));
+	options.dest = dest;
+	rc = SPI_execute_extended(sql, &options);
+	if (rc < 0)
+		elog(ERROR, "could not run a query: %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+Datum
+query_datum(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/* SPI_getvalue() allocates in the current context, which is the caller's */
+char *
+query_text(uint64 row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						column);
+}
+
+int64
+query_int64(uint64 row, int column, int64 if_null)
+{
+	bool		isnull;
+	Datum		value = query_datum(row, column, &isnull);
+
+	return isnull ? if_null : DatumGetInt64(value);
+}
