@@ -13,6 +13,7 @@
 
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
+#include "port/atomics.h"
 #include "tcop/dest.h"
 
 #define ARCHIVE_DATA_FILE		"data.ndjson.zst"
@@ -62,16 +63,28 @@ typedef struct ArchiveOptions
 								 * timestamptz, timestamp (taken as UTC), date */
 	AttrNumber	tenant;			/* of the query's columns; 0 = none */
 	bool		by_row;			/* also the digest of the set of lines */
-	pg_atomic_uint64 *rows;		/* progress is counted here; may be NULL */
-	pg_atomic_uint64 *bytes;
+	bool		single_thread;	/* compress and digest in this thread, too */
+	pg_atomic_uint64 *rows;		/* progress is counted here, by frames; may be
+								 * NULL */
+	pg_atomic_uint64 *bytes;	/* of lines, before compression; may be NULL */
 } ArchiveOptions;
+
+/*
+ * The settings under which values are written and read, until the given level
+ * is undone or the transaction aborts.  archive_begin() pins them by itself
+ * and archive_finish() undoes it: what runs between the two, triggers of a
+ * DELETE included, runs under them.
+ */
+extern int	archive_pin_settings(void);
+extern void archive_unpin_settings(int level);
 
 /*
  * A DestReceiver that archives the rows of a query, any query: SELECT, or
  * DELETE ... RETURNING.  Column names are the query's.  archive_finish() ends
  * it, syncs the file and returns the summary, palloc'd in the current context.
  * On ERROR everything it holds (file, helper thread) goes with the memory
- * context that was current at archive_begin(); the file stays.
+ * context that was current at archive_begin(), which must not outlive the
+ * transaction; the file stays.
  */
 extern DestReceiver *archive_begin(const ArchiveOptions *options);
 extern ArchiveSummary *archive_finish(DestReceiver *writer);

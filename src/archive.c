@@ -1,0 +1,1127 @@
+/*
+ * archive.c
+ *	  A query's rows as an archive: lines of JSON in independent zstd frames,
+ *	  with the digests that prove them, and the manifest that says so.
+ *
+ * The rows come through a DestReceiver, so any query can be archived, and a
+ * DELETE ... RETURNING can be proven to remove just the rows that were: it
+ * writes the same lines, to nowhere, and comes to the same digests.
+ *
+ * Lines gather in a job until a frame is full.  A job is then finished, that
+ * is digested, compressed and written, by a helper thread, while this one
+ * fills the next; when all are under way, it waits for the oldest.  The helper
+ * is one thread with nothing of PostgreSQL in it: no palloc, no ereport, no
+ * signal ever delivered to it.  It touches the jobs that are handed to it and
+ * its own half of struct Helper; what fails in it is carried back with the job
+ * and raised here.  Where no thread can be had, jobs are finished in place.
+ *
+ * Memory: some MB for jobs, whatever the number of rows; beyond that, of each
+ * frame its entry in the manifest, and by_row 32 bytes a row.  What the helper
+ * uses is malloc'd.  Everything hangs on a memory context below the caller's,
+ * whose reset callback stops the helper before anything is freed and closes
+ * the file; so ERROR needs no handler.
+ *
+ * Locks: none.  The mutex of a helper is held for a few instructions and never
+ * across anything that may raise an error.
+ */
+#include "steward.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/hashfn.h"
+#include "common/sha2.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "archive.h"
+#include "ndjson.h"
+
+#define N_JOBS			3		/* filled, finished, and one to even out */
+#define ZSTD_LEVEL		3
+/* What is gathered of a manifest before it is written */
+#define MANIFEST_PIECE	65536
+
+/* ---- the helper: no function of PostgreSQL below, down to its end ------- */
+
+typedef enum JobState
+{
+	JOB_FREE = 0,				/* the writer's, to fill */
+	JOB_FULL,					/* the helper's */
+	JOB_DONE					/* the writer's, to take the frame of */
+} JobState;
+
+typedef struct Job
+{
+	JobState	state;
+	NdjsonBuffer lines;
+	ArchiveFrame frame;
+} Job;
+
+typedef enum HelperFailure
+{
+	NOTHING_FAILED = 0,
+	WRITE_FAILED,				/* error: errno */
+	COMPRESSION_FAILED,			/* error: ZSTD_ErrorCode, as zstd returns it */
+	DIGEST_FAILED,
+	MEMORY_FAILED
+} HelperFailure;
+
+typedef struct Helper
+{
+	/* set before it starts */
+	int			fd;				/* -1: nothing is written */
+	bool		by_row;
+	EVP_MD_CTX *sha;
+	ZSTD_CCtx  *zstd;
+	char	   *packed;
+	size_t		packed_size;
+	/* its own while it runs */
+	uint64		offset;			/* of the next frame */
+	uint8	   *rows;			/* digests of lines, one behind the other */
+	size_t		n_rows;
+	size_t		max_rows;
+	HelperFailure failure;		/* the first; nothing is done after it */
+	size_t		error;
+	/* shared */
+	Job			jobs[N_JOBS];
+	bool		threaded;
+	bool		quit;
+	pthread_t	thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t filled;
+	pthread_cond_t done;
+} Helper;
+
+static bool
+helper_fail(Helper *helper, HelperFailure failure, size_t error)
+{
+	helper->failure = failure;
+	helper->error = error;
+	return false;
+}
+
+static bool
+helper_digest(Helper *helper, const char *data, size_t len, uint8 *digest)
+{
+	/* without a type: the context keeps the one it was given first */
+	if (EVP_DigestInit_ex(helper->sha, NULL, NULL) != 1 ||
+		EVP_DigestUpdate(helper->sha, data, len) != 1 ||
+		EVP_DigestFinal_ex(helper->sha, digest, NULL) != 1)
+		return helper_fail(helper, DIGEST_FAILED, 0);
+	return true;
+}
+
+static bool
+helper_digest_rows(Helper *helper, const Job *job)
+{
+	const char *line = job->lines.data;
+	const char *end = line + job->lines.len;
+
+	if (helper->n_rows + job->frame.rows > helper->max_rows)
+	{
+		size_t		max_rows = 2 * (helper->n_rows + job->frame.rows);
+		uint8	   *rows = realloc(helper->rows, max_rows * ARCHIVE_DIGEST_LENGTH);
+
+		if (!rows)
+			return helper_fail(helper, MEMORY_FAILED, 0);
+		helper->rows = rows;
+		helper->max_rows = max_rows;
+	}
+	while (line < end)
+	{
+		const char *next = (const char *) memchr(line, '\n', end - line) + 1;
+
+		if (!helper_digest(helper, line, next - line,
+						   helper->rows + helper->n_rows * ARCHIVE_DIGEST_LENGTH))
+			return false;
+		helper->n_rows++;
+		line = next;
+	}
+	return true;
+}
+
+static bool
+helper_write(Helper *helper, const char *data, size_t len)
+{
+	while (len > 0)
+	{
+		ssize_t		written = write(helper->fd, data, len);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return helper_fail(helper, WRITE_FAILED, written < 0 ? errno : ENOSPC);
+		data += written;
+		len -= written;
+	}
+	return true;
+}
+
+static bool
+helper_compress(Helper *helper, Job *job)
+{
+	ZSTD_inBuffer in = {job->lines.data, job->lines.len, 0};
+	uint64		bytes = 0;
+	size_t		left;
+
+	/* the size is told beforehand, so that the frame's header can hold it */
+	left = ZSTD_CCtx_setPledgedSrcSize(helper->zstd, in.size);
+	if (ZSTD_isError(left))
+		return helper_fail(helper, COMPRESSION_FAILED, left);
+	do
+	{
+		ZSTD_outBuffer out = {helper->packed, helper->packed_size, 0};
+
+		left = ZSTD_compressStream2(helper->zstd, &out, &in, ZSTD_e_end);
+		if (ZSTD_isError(left))
+			return helper_fail(helper, COMPRESSION_FAILED, left);
+		if (!helper_write(helper, helper->packed, out.pos))
+			return false;
+		bytes += out.pos;
+	} while (left > 0);
+	job->frame.offset = helper->offset;
+	job->frame.bytes = bytes;
+	helper->offset += bytes;
+	return true;
+}
+
+static void
+helper_finish_job(Helper *helper, Job *job)
+{
+	if (helper->failure != NOTHING_FAILED)
+		return;
+	if (!helper_digest(helper, job->lines.data, job->lines.len, job->frame.digest))
+		return;
+	if (helper->by_row && !helper_digest_rows(helper, job))
+		return;
+	if (helper->fd >= 0)
+		helper_compress(helper, job);
+}
+
+static void *
+helper_main(void *argument)
+{
+	Helper	   *helper = argument;
+	int			next = 0;
+
+	pthread_mutex_lock(&helper->mutex);
+	for (;;)
+	{
+		Job		   *job = &helper->jobs[next];
+
+		while (job->state != JOB_FULL && !helper->quit)
+			pthread_cond_wait(&helper->filled, &helper->mutex);
+		if (helper->quit)
+			break;
+		pthread_mutex_unlock(&helper->mutex);
+		helper_finish_job(helper, job);
+		pthread_mutex_lock(&helper->mutex);
+		job->state = JOB_DONE;
+		pthread_cond_signal(&helper->done);
+		next = (next + 1) % N_JOBS;
+	}
+	pthread_mutex_unlock(&helper->mutex);
+	return NULL;
+}
+
+/* ---- the helper, seen from here ----------------------------------------- */
+
+typedef struct TenantKey
+{
+	const char *text;			/* as in the line */
+	uint32		len;
+} TenantKey;
+
+typedef struct Tenant
+{
+	TenantKey	key;
+	char	   *text;			/* the type's text output */
+	uint32		hash;
+	char		status;
+} Tenant;
+
+#define SH_PREFIX		tenants
+#define SH_ELEMENT_TYPE	Tenant
+#define SH_KEY_TYPE		TenantKey
+#define SH_KEY			key
+#define SH_HASH_KEY(table, key)	\
+	hash_bytes((const unsigned char *) (key).text, (key).len)
+#define SH_EQUAL(table, a, b)	\
+	((a).len == (b).len && memcmp((a).text, (b).text, (a).len) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, element)	(element)->hash
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct Archiver
+{
+	MemoryContext context;		/* holds all of it */
+	char	   *file;
+	AttrNumber	clock;
+	Oid			clock_type;
+	AttrNumber	tenant;
+	FmgrInfo	tenant_output;
+	pg_atomic_uint64 *rows_done;
+	pg_atomic_uint64 *bytes_done;
+	int			settings;		/* nest level of the pinned ones */
+	NdjsonWriter *lines;
+	Job		   *job;			/* that is being filled */
+	Helper		helper;
+	tenants_hash *tenants;		/* NULL: not wanted, or too many */
+	TenantKey	last_tenant;
+	ArchiveSummary summary;
+	int			max_frames;
+} Archiver;
+
+typedef struct ArchiveReceiver
+{
+	DestReceiver pub;
+	Archiver   *archiver;		/* NULL once it is finished */
+} ArchiveReceiver;
+
+static void
+helper_stop(Helper *helper)
+{
+	if (!helper->threaded)
+		return;
+	pthread_mutex_lock(&helper->mutex);
+	helper->quit = true;
+	pthread_cond_signal(&helper->filled);
+	pthread_mutex_unlock(&helper->mutex);
+	pthread_join(helper->thread, NULL);
+	pthread_cond_destroy(&helper->filled);
+	pthread_cond_destroy(&helper->done);
+	pthread_mutex_destroy(&helper->mutex);
+	helper->threaded = false;
+}
+
+/* Reset callback of the archiver's context */
+static void
+release(void *argument)
+{
+	Helper	   *helper = &((Archiver *) argument)->helper;
+	int			i;
+
+	helper_stop(helper);
+	if (helper->fd >= 0)
+	{
+		close(helper->fd);
+		ReleaseExternalFD();
+	}
+	for (i = 0; i < N_JOBS; i++)
+		free(helper->jobs[i].lines.data);
+	free(helper->rows);
+	free(helper->packed);
+	ZSTD_freeCCtx(helper->zstd);
+	EVP_MD_CTX_free(helper->sha);
+}
+
+static void
+out_of_memory(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_OUT_OF_MEMORY),
+			errmsg("out of memory"),
+			errdetail("Failed to set up the writing of an archive."));
+}
+
+static void
+open_file(Archiver *archiver)
+{
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				errmsg("could not create file \"%s\": too many open files",
+					   archiver->file));
+	archiver->helper.fd = BasicOpenFile(archiver->file,
+										O_CREAT | O_EXCL | O_WRONLY | PG_BINARY);
+	if (archiver->helper.fd < 0)
+	{
+		ReleaseExternalFD();
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not create file \"%s\": %m", archiver->file));
+	}
+}
+
+static void
+prepare_compression(Helper *helper)
+{
+	helper->zstd = ZSTD_createCCtx();
+	helper->packed_size = ZSTD_compressBound(ARCHIVE_FRAME_BYTES + ARCHIVE_FRAME_BYTES / 8);
+	helper->packed = malloc(helper->packed_size);
+	if (!helper->zstd || !helper->packed ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_contentSizeFlag, 1)) ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_checksumFlag, 1)))
+		out_of_memory();
+}
+
+/*
+ * Failing to have a thread is no error.  It inherits a mask that blocks every
+ * signal: PostgreSQL's handlers must run in the thread that knows them.
+ */
+static void
+start_thread(Helper *helper)
+{
+	sigset_t	all;
+	sigset_t	ours;
+
+	pthread_mutex_init(&helper->mutex, NULL);
+	pthread_cond_init(&helper->filled, NULL);
+	pthread_cond_init(&helper->done, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &ours);
+	helper->threaded = pthread_create(&helper->thread, NULL, helper_main, helper) == 0;
+	pthread_sigmask(SIG_SETMASK, &ours, NULL);
+}
+
+static void
+prepare_helper(Archiver *archiver, bool threaded)
+{
+	Helper	   *helper = &archiver->helper;
+
+	if (archiver->file)
+	{
+		open_file(archiver);
+		prepare_compression(helper);
+	}
+	helper->sha = EVP_MD_CTX_new();
+	if (!helper->sha || EVP_DigestInit_ex(helper->sha, EVP_sha256(), NULL) != 1)
+		out_of_memory();
+	archiver->job = &helper->jobs[0];
+	if (threaded)
+		start_thread(helper);
+}
+
+static void
+raise_failure(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+
+	switch (helper->failure)
+	{
+		case NOTHING_FAILED:
+			break;
+		case WRITE_FAILED:
+			errno = helper->error;
+			ereport(ERROR,
+					errcode_for_file_access(),
+					errmsg("could not write to file \"%s\": %m", archiver->file));
+			break;
+		case COMPRESSION_FAILED:
+			ereport(ERROR,
+					errcode(ERRCODE_INTERNAL_ERROR),
+					errmsg("could not compress data for file \"%s\": %s",
+						   archiver->file, ZSTD_getErrorName(helper->error)));
+			break;
+		case DIGEST_FAILED:
+			ereport(ERROR,
+					errcode(ERRCODE_INTERNAL_ERROR),
+					errmsg("could not compute the SHA-256 digest of archived rows"));
+			break;
+		case MEMORY_FAILED:
+			ereport(ERROR,
+					errcode(ERRCODE_OUT_OF_MEMORY),
+					errmsg("out of memory"),
+					errdetail("Failed to keep the digests of %zu archived rows.",
+							  helper->n_rows));
+			break;
+	}
+}
+
+/* ---- frames ------------------------------------------------------------- */
+
+static void
+widen(TimestampTz *from, TimestampTz *to, TimestampTz low, TimestampTz high)
+{
+	*from = Min(*from, low);
+	*to = Max(*to, high);
+}
+
+static void
+begin_frame(Job *job)
+{
+	memset(&job->frame, 0, sizeof(job->frame));
+	job->frame.from = DT_NOEND;
+	job->frame.to = DT_NOBEGIN;
+	job->lines.len = 0;
+	/* what one huge row needed is not kept for all that follow */
+	if (job->lines.size > 4 * ARCHIVE_FRAME_BYTES)
+	{
+		free(job->lines.data);
+		job->lines.data = NULL;
+		job->lines.size = 0;
+	}
+}
+
+/* Take over what the helper has made of a job, and free the job */
+static void
+collect(Archiver *archiver, Job *job)
+{
+	ArchiveSummary *summary = &archiver->summary;
+	const ArchiveFrame *frame = &job->frame;
+
+	raise_failure(archiver);
+	if (summary->n_frames >= archiver->max_frames)
+	{
+		archiver->max_frames *= 2;
+		summary->frames = repalloc_huge(summary->frames,
+										archiver->max_frames * sizeof(ArchiveFrame));
+	}
+	summary->frames[summary->n_frames++] = *frame;
+	summary->rows += frame->rows;
+	summary->raw_bytes += frame->raw_bytes;
+	summary->bytes += frame->bytes;
+	widen(&summary->from, &summary->to, frame->from, frame->to);
+	if (archiver->rows_done)
+		pg_atomic_fetch_add_u64(archiver->rows_done, frame->rows);
+	if (archiver->bytes_done)
+		pg_atomic_fetch_add_u64(archiver->bytes_done, frame->raw_bytes);
+	job->state = JOB_FREE;
+	begin_frame(job);
+}
+
+/* Wait until the helper is done with a job, if it has it */
+static void
+reclaim(Archiver *archiver, Job *job)
+{
+	Helper	   *helper = &archiver->helper;
+
+	if (helper->threaded)
+	{
+		pgstat_report_wait_start(PG_WAIT_EXTENSION);
+		pthread_mutex_lock(&helper->mutex);
+		while (job->state == JOB_FULL)
+			pthread_cond_wait(&helper->done, &helper->mutex);
+		pthread_mutex_unlock(&helper->mutex);
+		pgstat_report_wait_end();
+	}
+	if (job->state == JOB_DONE)
+		collect(archiver, job);
+}
+
+/* Hand the job in hand over and take the next, or finish it in place */
+static void
+end_frame(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+	Job		   *job = archiver->job;
+
+	job->frame.raw_bytes = job->lines.len;
+	if (helper->threaded)
+	{
+		pthread_mutex_lock(&helper->mutex);
+		job->state = JOB_FULL;
+		pthread_cond_signal(&helper->filled);
+		pthread_mutex_unlock(&helper->mutex);
+		job = &helper->jobs[(job - helper->jobs + 1) % N_JOBS];
+	}
+	else
+	{
+		helper_finish_job(helper, job);
+		job->state = JOB_DONE;
+	}
+	reclaim(archiver, job);
+	archiver->job = job;
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+static TimestampTz
+date_to_timestamptz(DateADT date)
+{
+	if (DATE_IS_NOBEGIN(date))
+		return DT_NOBEGIN;
+	/* later than any timestamp, too */
+	if (DATE_IS_NOEND(date) ||
+		date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		return DT_NOEND;
+	return date * USECS_PER_DAY;
+}
+
+static inline void
+note_clock(Archiver *archiver, TupleTableSlot *slot)
+{
+	ArchiveFrame *frame = &archiver->job->frame;
+	Datum		value = slot->tts_values[archiver->clock - 1];
+	TimestampTz clock;
+
+	if (slot->tts_isnull[archiver->clock - 1])
+		return;
+	clock = archiver->clock_type == DATEOID
+		? date_to_timestamptz(DatumGetDateADT(value))
+		: DatumGetTimestampTz(value);
+	widen(&frame->from, &frame->to, clock, clock);
+}
+
+/* A tenant that is not that of the row before */
+static void
+add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
+{
+	Tenant	   *tenant = tenants_lookup(archiver->tenants, key);
+	MemoryContext caller;
+	char	   *text;
+	bool		found;
+
+	if (tenant)
+	{
+		archiver->last_tenant = tenant->key;
+		return;
+	}
+	if (archiver->tenants->members >= ARCHIVE_MAX_TENANTS)
+	{
+		tenants_destroy(archiver->tenants);
+		archiver->tenants = NULL;
+		archiver->summary.n_tenants = -1;
+		return;
+	}
+	caller = MemoryContextSwitchTo(archiver->context);
+	text = palloc(key.len + 1);
+	memcpy(text, key.text, key.len);
+	key.text = text;
+	tenant = tenants_insert(archiver->tenants, key, &found);
+	tenant->text = OutputFunctionCall(&archiver->tenant_output,
+									  slot->tts_values[archiver->tenant - 1]);
+	archiver->last_tenant = key;
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	Archiver   *archiver = ((ArchiveReceiver *) self)->archiver;
+	NdjsonBuffer *out = &archiver->job->lines;
+	NdjsonSpan	tenant;
+
+	ndjson_line(archiver->lines, slot, out, &tenant);
+	archiver->job->frame.rows++;
+	if (archiver->clock)
+		note_clock(archiver, slot);
+	if (archiver->tenants && !tenant.isnull)
+	{
+		TenantKey	key = {out->data + tenant.at, tenant.len};
+
+		if (key.len != archiver->last_tenant.len ||
+			memcmp(key.text, archiver->last_tenant.text, key.len) != 0)
+			add_tenant(archiver, slot, key);
+	}
+	if (out->len >= ARCHIVE_FRAME_BYTES)
+		end_frame(archiver);
+	return true;
+}
+
+static Oid
+base_type(TupleDesc desc, AttrNumber column)
+{
+	if (column < 1 || column > desc->natts)
+		elog(ERROR, "archived query has no column %d", column);
+	return getBaseType(TupleDescAttr(desc, column - 1)->atttypid);
+}
+
+static void
+startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	Archiver   *archiver = ((ArchiveReceiver *) self)->archiver;
+	MemoryContext caller = MemoryContextSwitchTo(archiver->context);
+
+	if (archiver->clock)
+	{
+		archiver->clock_type = base_type(desc, archiver->clock);
+		if (archiver->clock_type != TIMESTAMPTZOID &&
+			archiver->clock_type != TIMESTAMPOID &&
+			archiver->clock_type != DATEOID)
+			ereport(ERROR,
+					errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("clock column \"%s\" is neither a timestamp nor a date",
+						   NameStr(TupleDescAttr(desc, archiver->clock - 1)->attname)));
+	}
+	if (archiver->tenant)
+	{
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(base_type(desc, archiver->tenant), &output, &varlena);
+		fmgr_info(output, &archiver->tenant_output);
+	}
+	archiver->lines = ndjson_begin(desc, archiver->tenant);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+nothing(DestReceiver *self)
+{
+}
+
+/* ---- settings ----------------------------------------------------------- */
+
+/* What values look like as text, and how text is understood, depends on these */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pinned_settings[] =
+{
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"bytea_output", "hex"},
+	{"extra_float_digits", "1"},
+	{"lc_monetary", "C"},
+	{"quote_all_identifiers", "off"},
+	{"search_path", "pg_catalog"},	/* regclass and its like are qualified */
+	{"xmlbinary", "base64"},
+	{"xmloption", "content"},
+	{"array_nulls", "on"}
+};
+
+int
+archive_pin_settings(void)
+{
+	int			level = NewGUCNestLevel();
+	int			i;
+
+	for (i = 0; i < lengthof(pinned_settings); i++)
+		(void) set_config_option(pinned_settings[i].name,
+								 pinned_settings[i].value,
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, ERROR, false);
+	return level;
+}
+
+void
+archive_unpin_settings(int level)
+{
+	AtEOXact_GUC(true, level);
+}
+
+/* ---- beginning and end -------------------------------------------------- */
+
+static Archiver *
+make_archiver(const ArchiveOptions *options)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_steward archive",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Archiver   *archiver = palloc0(sizeof(Archiver));
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+	int			i;
+
+	archiver->context = context;
+	archiver->helper.fd = -1;
+	callback->func = release;
+	callback->arg = archiver;
+	MemoryContextRegisterResetCallback(context, callback);
+
+	archiver->file = options->file ? pstrdup(options->file) : NULL;
+	archiver->clock = options->clock;
+	archiver->tenant = options->tenant;
+	archiver->rows_done = options->rows;
+	archiver->bytes_done = options->bytes;
+	archiver->summary.by_row = options->by_row;
+	archiver->summary.from = DT_NOEND;
+	archiver->summary.to = DT_NOBEGIN;
+	archiver->max_frames = 64;
+	archiver->summary.frames = palloc(archiver->max_frames * sizeof(ArchiveFrame));
+	if (options->tenant)
+		archiver->tenants = tenants_create(context, 16, NULL);
+	archiver->helper.by_row = options->by_row;
+	for (i = 0; i < N_JOBS; i++)
+		begin_frame(&archiver->helper.jobs[i]);
+	prepare_helper(archiver, !options->single_thread);
+	MemoryContextSwitchTo(caller);
+	return archiver;
+}
+
+DestReceiver *
+archive_begin(const ArchiveOptions *options)
+{
+	ArchiveReceiver *receiver = palloc0(sizeof(ArchiveReceiver));
+
+	receiver->pub.receiveSlot = receive;
+	receiver->pub.rStartup = startup;
+	receiver->pub.rShutdown = nothing;
+	receiver->pub.rDestroy = nothing;
+	receiver->pub.mydest = DestNone;
+	receiver->archiver = make_archiver(options);
+	receiver->archiver->settings = archive_pin_settings();
+	return &receiver->pub;
+}
+
+/* All jobs are done after this, in the order in which they were filled */
+static void
+finish_jobs(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+	int			at = archiver->job - helper->jobs;
+	int			i;
+
+	if (archiver->job->frame.rows > 0)
+		end_frame(archiver);
+	at = archiver->job - helper->jobs;
+	for (i = 0; i < N_JOBS; i++)
+		reclaim(archiver, &helper->jobs[(at + i) % N_JOBS]);
+	helper_stop(helper);
+}
+
+static void
+close_file(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+	int			fd = helper->fd;
+
+	if (fd < 0)
+		return;
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	if (pg_fsync(fd) != 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not fsync file \"%s\": %m", archiver->file));
+	pgstat_report_wait_end();
+	helper->fd = -1;
+	ReleaseExternalFD();
+	if (close(fd) != 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not close file \"%s\": %m", archiver->file));
+}
+
+static void
+digest_failed(pg_cryptohash_ctx *sha)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not compute a SHA-256 digest: %s",
+				   pg_cryptohash_error(sha)));
+}
+
+static pg_cryptohash_ctx *
+begin_digest(void)
+{
+	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
+
+	if (!sha || pg_cryptohash_init(sha) < 0)
+		digest_failed(sha);
+	return sha;
+}
+
+static void
+add_to_digest(pg_cryptohash_ctx *sha, const void *data, size_t len)
+{
+	if (pg_cryptohash_update(sha, data, len) < 0)
+		digest_failed(sha);
+}
+
+static void
+end_digest(pg_cryptohash_ctx *sha, uint8 *digest)
+{
+	if (pg_cryptohash_final(sha, digest, ARCHIVE_DIGEST_LENGTH) < 0)
+		digest_failed(sha);
+	pg_cryptohash_free(sha);
+}
+
+static int
+compare_digests(const void *a, const void *b)
+{
+	return memcmp(a, b, ARCHIVE_DIGEST_LENGTH);
+}
+
+static void
+finish_digests(Archiver *archiver, ArchiveSummary *summary)
+{
+	Helper	   *helper = &archiver->helper;
+	pg_cryptohash_ctx *sha = begin_digest();
+	int			i;
+
+	for (i = 0; i < summary->n_frames; i++)
+		add_to_digest(sha, summary->frames[i].digest, ARCHIVE_DIGEST_LENGTH);
+	end_digest(sha, summary->digest);
+	if (!summary->by_row)
+		return;
+	qsort(helper->rows, helper->n_rows, ARCHIVE_DIGEST_LENGTH, compare_digests);
+	sha = begin_digest();
+	add_to_digest(sha, helper->rows, helper->n_rows * ARCHIVE_DIGEST_LENGTH);
+	end_digest(sha, summary->rows_digest);
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static void
+finish_tenants(Archiver *archiver, ArchiveSummary *summary)
+{
+	tenants_iterator iterator;
+	Tenant	   *tenant;
+
+	if (!archiver->tenants)
+		return;
+	summary->tenants = palloc((archiver->tenants->members + 1) * sizeof(char *));
+	tenants_start_iterate(archiver->tenants, &iterator);
+	while ((tenant = tenants_iterate(archiver->tenants, &iterator)) != NULL)
+		summary->tenants[summary->n_tenants++] = pstrdup(tenant->text);
+	qsort(summary->tenants, summary->n_tenants, sizeof(char *), compare_tenants);
+}
+
+ArchiveSummary *
+archive_finish(DestReceiver *writer)
+{
+	ArchiveReceiver *receiver = (ArchiveReceiver *) writer;
+	Archiver   *archiver = receiver->archiver;
+	ArchiveSummary *summary = palloc(sizeof(ArchiveSummary));
+	Size		frames_size;
+
+	finish_jobs(archiver);
+	close_file(archiver);
+	*summary = archiver->summary;
+	frames_size = summary->n_frames * sizeof(ArchiveFrame);
+	summary->frames = MemoryContextAllocHuge(CurrentMemoryContext, frames_size + 1);
+	memcpy(summary->frames, archiver->summary.frames, frames_size);
+	finish_digests(archiver, summary);
+	finish_tenants(archiver, summary);
+
+	receiver->archiver = NULL;
+	archive_unpin_settings(archiver->settings);
+	MemoryContextDelete(archiver->context);
+	return summary;
+}
+
+/* ---- the manifest ------------------------------------------------------- */
+
+typedef struct Manifest
+{
+	const char *file;
+	int			fd;
+	pg_cryptohash_ctx *sha;
+	StringInfoData text;		/* not yet written */
+} Manifest;
+
+static void
+flush(Manifest *manifest)
+{
+	const char *data = manifest->text.data;
+	int			left = manifest->text.len;
+
+	add_to_digest(manifest->sha, data, left);
+	while (left > 0)
+	{
+		ssize_t		written;
+
+		errno = 0;
+		written = write(manifest->fd, data, left);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+		{
+			if (errno == 0)
+				errno = ENOSPC;
+			ereport(ERROR,
+					errcode_for_file_access(),
+					errmsg("could not write to file \"%s\": %m", manifest->file));
+		}
+		data += written;
+		left -= written;
+	}
+	resetStringInfo(&manifest->text);
+}
+
+static void
+add_hex(StringInfo text, const uint8 *digest)
+{
+	enlargeStringInfo(text, 2 * ARCHIVE_DIGEST_LENGTH + 2);
+	appendStringInfoCharMacro(text, '"');
+	text->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
+							text->data + text->len);
+	appendStringInfoCharMacro(text, '"');
+}
+
+/* One end of a range; null where the range is empty */
+static void
+add_time(StringInfo text, TimestampTz value, bool is_empty)
+{
+	char		time[NDJSON_TIMESTAMP_LENGTH];
+
+	if (is_empty)
+		appendStringInfoString(text, "null");
+	else
+		appendStringInfo(text, "\"%.*s\"", ndjson_timestamptz(value, time), time);
+}
+
+static void
+add_frame(StringInfo text, const ArchiveFrame *frame)
+{
+	bool		no_clock = frame->from > frame->to;
+
+	appendStringInfo(text, "{\"offset\":" UINT64_FORMAT ",\"bytes\":%u,\"raw_bytes\":%u,\"rows\":%u,\"digest\":",
+					 frame->offset, frame->bytes, frame->raw_bytes, frame->rows);
+	add_hex(text, frame->digest);
+	appendStringInfoString(text, ",\"from\":");
+	add_time(text, frame->from, no_clock);
+	appendStringInfoString(text, ",\"to\":");
+	add_time(text, frame->to, no_clock);
+	appendStringInfoChar(text, '}');
+}
+
+static void
+add_tenants(StringInfo text, const ArchiveSummary *summary)
+{
+	NdjsonBuffer string = {0};
+	int			i;
+
+	if (!summary->tenants)
+	{
+		appendStringInfoString(text, "null");
+		return;
+	}
+	PG_TRY();
+	{
+		appendStringInfoChar(text, '[');
+		for (i = 0; i < summary->n_tenants; i++)
+		{
+			string.len = 0;
+			ndjson_string(summary->tenants[i], &string);
+			if (i > 0)
+				appendStringInfoChar(text, ',');
+			appendBinaryStringInfo(text, string.data, string.len);
+		}
+		appendStringInfoChar(text, ']');
+	}
+	PG_FINALLY();
+	{
+		free(string.data);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * The members of a JSON object, without its braces, each on a line of its own
+ * and ended by a comma.  Their order and their text are kept.
+ */
+static void
+add_head(StringInfo text, const char *head)
+{
+	char	   *utf8;
+	const char *at;
+	int			depth = 0;
+	bool		in_string = false;
+	bool		is_empty = true;
+
+	/* what follows may rely on its being JSON */
+	(void) DirectFunctionCall1(json_in, CStringGetDatum(head));
+	utf8 = pg_server_to_any(head, strlen(head), PG_UTF8);
+	at = utf8 + strspn(utf8, " \t\r\n");
+	if (*at != '{')
+		elog(ERROR, "head of a manifest is not a JSON object");
+
+	for (; *at; at++)
+	{
+		if (in_string)
+		{
+			appendStringInfoChar(text, *at);
+			if (*at == '\\')
+				appendStringInfoChar(text, *++at);
+			else if (*at == '"')
+				in_string = false;
+			continue;
+		}
+		if (*at == '}' || *at == ']')
+			depth--;
+		if (depth > 0 && !strchr(" \t\r\n", *at))
+		{
+			appendStringInfoChar(text, *at);
+			is_empty = false;
+			if (*at == ',' && depth == 1)
+				appendStringInfoChar(text, '\n');
+		}
+		if (*at == '{' || *at == '[')
+			depth++;
+		in_string = *at == '"';
+	}
+	if (!is_empty)
+		appendStringInfoString(text, ",\n");
+}
+
+static void
+add_summary(Manifest *manifest, const ArchiveSummary *summary)
+{
+	StringInfo	text = &manifest->text;
+	bool		no_clock = summary->from > summary->to;
+	int			i;
+
+	appendStringInfo(text, "\"rows\":" UINT64_FORMAT ",\n\"raw_bytes\":" UINT64_FORMAT ",\n\"bytes\":" UINT64_FORMAT ",\n\"digest\":",
+					 summary->rows, summary->raw_bytes, summary->bytes);
+	add_hex(text, summary->digest);
+	appendStringInfoString(text, ",\n\"rows_digest\":");
+	if (summary->by_row)
+		add_hex(text, summary->rows_digest);
+	else
+		appendStringInfoString(text, "null");
+	appendStringInfoString(text, ",\n\"from\":");
+	add_time(text, summary->from, no_clock);
+	appendStringInfoString(text, ",\n\"to\":");
+	add_time(text, summary->to, no_clock);
+	appendStringInfoString(text, ",\n\"tenants\":");
+	add_tenants(text, summary);
+	appendStringInfoString(text, ",\n\"frames\":[");
+	for (i = 0; i < summary->n_frames; i++)
+	{
+		appendStringInfoString(text, i > 0 ? ",\n" : "\n");
+		add_frame(text, &summary->frames[i]);
+		if (text->len >= MANIFEST_PIECE)
+			flush(manifest);
+	}
+	appendStringInfoChar(text, ']');
+}
+
+void
+archive_write_manifest(const char *file, const char *head,
+					   const ArchiveSummary *summary, uint8 *digest)
+{
+	Manifest	manifest = {.file = file};
+
+	initStringInfo(&manifest.text);
+	manifest.sha = begin_digest();
+	manifest.fd = OpenTransientFile(file, O_CREAT | O_EXCL | O_WRONLY | PG_BINARY);
+	if (manifest.fd < 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not create file \"%s\": %m", file));
+	appendStringInfoString(&manifest.text, "{\n");
+	add_head(&manifest.text, head);
+	add_summary(&manifest, summary);
+	appendStringInfoString(&manifest.text, "\n}\n");
+	flush(&manifest);
+	end_digest(manifest.sha, digest);
+	if (pg_fsync(manifest.fd) != 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not fsync file \"%s\": %m", file));
+	if (CloseTransientFile(manifest.fd) != 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not close file \"%s\": %m", file));
+	pfree(manifest.text.data);
+}
