@@ -19,6 +19,7 @@
  */
 #include "steward.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "executor/executor.h"
 #include "utils/hsearch.h"
@@ -183,10 +184,26 @@ actor_reads_all(void)
 	return superuser() || is_member(GetUserId(), ROLE_PG_READ_ALL_DATA);
 }
 
+/* An error takes the exemption away, whoever catches it */
+static void
+forget_retention(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		retention_table = InvalidOid;
+}
+
+static void
+forget_retention_sub(SubXactEvent event, SubTransactionId mySubid,
+					 SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		retention_table = InvalidOid;
+}
+
 /*
  * Retention is about to delete from, drop or fill this table, and from nothing
  * else: neither a cascade nor a trigger of the table's shares the exemption.
- * Returns what was set before, to be set again in PG_FINALLY.
+ * Returns what was set before, to be set again when it is done.
  */
 Oid
 actor_set_retention(Oid relid)
@@ -209,6 +226,9 @@ actor_init(void)
 {
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, forget_roles, (Datum) 0);
+
+	RegisterXactCallback(forget_retention, NULL);
+	RegisterSubXactCallback(forget_retention_sub, NULL);
 
 	next_executor_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = actor_executor_finish;

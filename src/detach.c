@@ -98,13 +98,6 @@ detach_partition(Oid relid)
 	if (!sql)
 		return;
 	before = actor_set_retention(relid);
-	PG_TRY();
-	{
-		run_at_top(sql);
-	}
-	PG_FINALLY();
-	{
-		actor_set_retention(before);
-	}
-	PG_END_TRY();
+	run_at_top(sql);
+	actor_set_retention(before);
 }

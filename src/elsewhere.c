@@ -108,9 +108,9 @@ steward_elsewhere_main(Datum arg)
 static void
 take_text(char *field, size_t size, Datum value)
 {
-	char	   *text = TextDatumGetCString(value);
+	char	   *string = TextDatumGetCString(value);
 
-	if (strlcpy(field, text, size) >= size)
+	if (strlcpy(field, string, size) >= size)
 		ereport(ERROR,
 				errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
 				errmsg("value is too long"),

@@ -285,6 +285,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	ArchiveOptions options;
 	DestReceiver *writer;
 	Identity	before;
+	MemoryContext caller = CurrentMemoryContext;
 	ArchiveSummary *summary;
 
 	memset(&options, 0, sizeof(options));
@@ -296,6 +297,8 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.bytes = &worker_progress->bytes;
 
 	before = enter_owner(segment->relation);
+	/* the writer's file and thread go with the transaction */
+	MemoryContextSwitchTo(CurTransactionContext);
 	writer = archive_begin(&options);
 	query_into(writer, psprintf(statement, segment->columns, segment->name,
 								segment->condition,
@@ -303,6 +306,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 												  quote_literal_cstr(tenant)) :
 								segment->by_tenant && !segment->is_rows ?
 								psprintf(" AND %s IS NULL", segment->tenant_column) : ""));
+	MemoryContextSwitchTo(caller);
 	summary = archive_finish(writer);
 	leave_owner(before);
 	return summary;
@@ -458,7 +462,7 @@ static void
 verify_segment(Segment *segment)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorData  *error = NULL;
+	ErrorData  *volatile error = NULL;
 	ListCell   *lc;
 
 	worker_phase(PHASE_VERIFYING);
@@ -649,15 +653,8 @@ purge_partition(Segment *segment)
 		rows = query_int64(0, 1, 0);
 	}
 	before = actor_set_retention(segment->relation);
-	PG_TRY();
-	{
-		query_run(psprintf("DROP TABLE %s", segment->name), "");
-	}
-	PG_FINALLY();
-	{
-		actor_set_retention(before);
-	}
-	PG_END_TRY();
+	query_run(psprintf("DROP TABLE %s", segment->name), "");
+	actor_set_retention(before);
 	record_purge(segment, rows);
 	fault_point("purging");
 	query_commit();
@@ -676,15 +673,8 @@ purge_rows(Segment *segment)
 	LockRelationOid(segment->relation, RowExclusiveLock);
 	demand_shape(segment);
 	before = actor_set_retention(segment->relation);
-	PG_TRY();
-	{
-		summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
-	}
-	PG_FINALLY();
-	{
-		actor_set_retention(before);
-	}
-	PG_END_TRY();
+	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
+	actor_set_retention(before);
 	demand_same(segment, linitial(segment->archives), summary);
 	record_purge(segment, summary->rows);
 	fault_point("purging");
@@ -705,7 +695,7 @@ static void
 purge_proven(Segment *segment)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorData  *error = NULL;
+	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
@@ -959,19 +949,12 @@ purge_batch(const Task *task)
 	load_rows_task(task, &rows);
 	LockRelationOid(rows.relation, RowExclusiveLock);
 	before = actor_set_retention(rows.relation);
-	PG_TRY();
-	{
-		identity = enter_owner(rows.relation);
-		n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
-							   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
-							   rows.name, rows.condition, rows.order, guc_batch_rows), "");
-		leave_owner(identity);
-	}
-	PG_FINALLY();
-	{
-		actor_set_retention(before);
-	}
-	PG_END_TRY();
+	identity = enter_owner(rows.relation);
+	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
+						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
+						   rows.name, rows.condition, rows.order, guc_batch_rows), "");
+	leave_owner(identity);
+	actor_set_retention(before);
 	if (n > 0)
 	{
 		if (query_run("UPDATE steward.segment SET rows = rows + $2 WHERE task = $1 AND state = 'exporting'", "ll",

@@ -649,7 +649,7 @@ recover_from_error(MemoryContext context)
 static void
 run_task(const Task *task, MemoryContext context)
 {
-	ErrorData  *error = NULL;
+	ErrorData  *volatile error = NULL;
 
 	pg_atomic_write_u64(&worker_progress->task, task->id);
 	PG_TRY();
@@ -690,8 +690,8 @@ void
 steward_worker_main(Datum arg)
 {
 	MemoryContext context;
-	TimestampTz next = DT_NOEND;
-	ErrorData  *error = NULL;
+	volatile TimestampTz next = DT_NOEND;
+	ErrorData  *volatile error = NULL;
 
 	my_slot = &shared->slots[DatumGetInt32(arg)];
 	worker_progress = &my_slot->progress;
