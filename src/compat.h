@@ -105,6 +105,15 @@ typedef RangeTblEntry StewardPermissions;
 #endif
 #define steward_proc(number)	GetPGProcByNumber(number)
 
+/* 18 runs a portal once without being told */
+#if PG_VERSION_NUM >= 180000
+#define steward_portal_run(portal, completion) \
+	PortalRun((portal), FETCH_ALL, true, None_Receiver, None_Receiver, (completion))
+#else
+#define steward_portal_run(portal, completion) \
+	PortalRun((portal), FETCH_ALL, true, true, None_Receiver, None_Receiver, (completion))
+#endif
+
 /* 16 folded the many ownership tests into one. */
 static inline bool
 steward_owns_relation(Oid relid, Oid role)

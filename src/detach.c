@@ -5,7 +5,7 @@
  * DETACH PARTITION … CONCURRENTLY locks the partitioned table SHARE UPDATE
  * EXCLUSIVE, so readers and writers go on; it cannot run in a function or a
  * transaction block, because it commits half-way.  The worker is neither, so it
- * gives the statement to ProcessUtility as a client's would arrive.  A run that
+ * runs the statement as a client's.  A run that
  * was interrupted leaves the detach pending, and the next one finalizes it.
  *
  * Where PostgreSQL refuses CONCURRENTLY (a DEFAULT partition stands beside it)
@@ -19,7 +19,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
@@ -46,46 +46,37 @@ detach_statement(Oid relid)
 }
 
 /*
- * Run a utility statement at top level.  It may commit and start transactions,
- * so what it is made of lives in the caller's context, which outlasts them.
+ * Run a utility statement at top level, through a portal as a client's would
+ * be: it may commit and start transactions, and event triggers fire in it.
  */
 static void
 run_at_top(const char *sql)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "pg_steward statement",
-												  ALLOCSET_SMALL_SIZES);
+	Portal		portal;
 	PlannedStmt *statement;
 	QueryCompletion completion;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(caller);
 	statement = makeNode(PlannedStmt);
 	statement->commandType = CMD_UTILITY;
+	statement->canSetTag = true;
 	statement->utilityStmt = linitial_node(RawStmt, raw_parser(sql, RAW_PARSE_DEFAULT))->stmt;
 	statement->stmt_len = strlen(sql);
-	PortalContext = context;
-	InitializeQueryCompletion(&completion);
+
 	debug_query_string = sql;
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		ProcessUtility(statement, sql, false, PROCESS_UTILITY_TOPLEVEL, NULL,
-					   NULL, None_Receiver, &completion);
-		if (ActiveSnapshotSet())
-			PopActiveSnapshot();
-		CommitTransactionCommand();
-	}
-	PG_FINALLY();
-	{
-		debug_query_string = NULL;
-		PortalContext = NULL;
-	}
-	PG_END_TRY();
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, sql, CMDTAG_ALTER_TABLE,
+					  list_make1(statement), NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	steward_portal_run(portal, &completion);
+	PortalDrop(portal, false);
+	debug_query_string = NULL;
+	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
 }
 
 /* Detach a partition; nothing to do when it is none.  Outside a transaction. */

@@ -122,6 +122,7 @@ query_run(const char *sql, const char *types,...)
 	int			i;
 	int			rc;
 	va_list		args;
+	MemoryContext caller = CurrentMemoryContext;
 
 	Assert(n <= MAX_ARGS);
 	va_start(args, types);
@@ -132,6 +133,7 @@ query_run(const char *sql, const char *types,...)
 	if (SPI_tuptable)
 		SPI_freetuptable(SPI_tuptable);
 	rc = SPI_execute_with_args(sql, n, oids, values, nulls, false, 0);
+	MemoryContextSwitchTo(caller);	/* SPI leaves us in its own */
 	if (rc < 0)
 		elog(ERROR, "%s failed: %s", sql, SPI_result_code_string(rc));
 	return SPI_processed;
@@ -142,10 +144,12 @@ query_into(DestReceiver *dest, const char *sql)
 {
 	SPIExecuteOptions options;
 	int			rc;
+	MemoryContext caller = CurrentMemoryContext;
 
 	memset(&options, 0, sizeof(options));
 	options.dest = dest;
 	rc = SPI_execute_extended(sql, &options);
+	MemoryContextSwitchTo(caller);
 	if (rc < 0)
 		elog(ERROR, "could not run a query: %s", SPI_result_code_string(rc));
 	return SPI_processed;
