@@ -9,7 +9,7 @@
  * Trigger functions need no right to fire, but PostgreSQL
  * clones a row trigger to a new partition as whoever makes the partition.
  */
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA steward FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA steward FROM PUBLIC;
 
 DO $$
 DECLARE
@@ -20,10 +20,11 @@ BEGIN
           FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
          WHERE p.pronamespace = 'steward'::pg_catalog.regnamespace
            AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
-           AND NOT (p.prosecdef OR p.proname = 'adopt_constraint')
+           AND p.prokind = 'f'
+           AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store'))
     LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s', f.id,
-            CASE WHEN f.lanname IN ('c', 'internal') THEN 'PUBLIC'
+            CASE WHEN f.lanname IN ('c', 'internal') AND f.id::text !~ 'worker_progress' THEN 'PUBLIC'
                  ELSE 'steward_admin, steward_pipeline, steward_operator, steward_auditor' END);
     END LOOP;
 END
@@ -39,3 +40,7 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.template_service, steward.template_store
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
+
+GRANT EXECUTE ON FUNCTION steward.schedule(text), steward.unschedule() TO steward_operator, steward_admin;
+GRANT EXECUTE ON FUNCTION steward.archive_store_problem() TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
+GRANT SELECT ON steward.progress, steward.history TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

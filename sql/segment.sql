@@ -56,8 +56,9 @@ COMMENT ON FUNCTION steward.path_part(text) IS 'a name as one component of a pat
 CREATE FUNCTION steward.archive_path(store text, tenant text, at timestamptz, archive bigint, token uuid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
     SELECT concat_ws('/', steward.path_part(coalesce(s.owner, 'no-service')), steward.path_part(s.name),
-                     coalesce('t-' || steward.path_part(tenant), 'all-tenants'), to_char(coalesce(at, now()), 'YYYY-MM-DD'),
-                     archive || '-' || left(token::text, 8))
+                     coalesce('t-' || steward.path_part(archive_path.tenant), 'all-tenants'),
+                     to_char(coalesce(archive_path.at, now()), 'YYYY-MM-DD'),
+                     archive_path.archive || '-' || left(archive_path.token::text, 8))
       FROM steward.store s WHERE s.name = archive_path.store
 $$;
 COMMENT ON FUNCTION steward.archive_path(text, text, timestamptz, bigint, uuid) IS

@@ -117,3 +117,63 @@ CREATE FUNCTION steward.scheduler() RETURNS text
           WHERE s.name = 'steward.retention_interval' AND s.setting <> '0' AND steward.preloaded()))
 $$;
 COMMENT ON FUNCTION steward.scheduler() IS 'who calls enforce_retention() on time: pg_cron, or the worker''s own timer; NULL: nobody';
+
+-- ---- findings ----------------------------------------------------------
+
+CREATE FUNCTION steward.probe_archive_store() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'steward_probe_archive_store';
+COMMENT ON FUNCTION steward.probe_archive_store() IS
+    'writes, reads and removes a small object in the archive store; the store''s own error when that fails';
+
+CREATE FUNCTION steward.archive_store_problem() RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    detail text;
+BEGIN
+    PERFORM steward.probe_archive_store();
+    RETURN NULL;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+        RETURN concat_ws(': ', SQLERRM, nullif(detail, ''));
+END
+$$;
+COMMENT ON FUNCTION steward.archive_store_problem() IS 'what is wrong with the archive store; NULL when it can be written and read';
+
+CREATE FUNCTION steward.check_worker()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    WITH retained AS (
+        SELECT count(*) AS n, bool_or(s.retention ->> 'then' = 'archive') AS archives
+          FROM steward.store s
+         WHERE s.kind = 'table' AND (s.retention ? 'hot' OR s.retention ->> 'until' IN ('expired', 'published', 'tenant_lifetime')
+                                     OR s.retention ->> 'until' = 'lifetime' AND s.retention ? 'clock'))
+    SELECT 'error', 'no_worker', current_database()::text,
+           'no worker can archive or purge here: '
+           || CASE WHEN steward.preloaded() THEN 'steward.max_workers is 0' ELSE 'pg_steward is not in shared_preload_libraries' END,
+           CASE WHEN steward.preloaded() THEN 'ALTER SYSTEM SET steward.max_workers = 2'
+                ELSE 'ALTER SYSTEM SET shared_preload_libraries = ' || coalesce(nullif(current_setting('shared_preload_libraries'), '') || ', ', '') || 'pg_steward' END
+      FROM retained r
+     WHERE r.n > 0 AND NOT (steward.preloaded() AND current_setting('steward.max_workers', true)::integer > 0)
+    UNION ALL
+    SELECT 'warning', 'no_scheduler', current_database()::text,
+           'nobody calls enforce_retention() on time: neither pg_cron nor the worker''s own timer', 'SELECT steward.schedule()'
+      FROM retained r WHERE r.n > 0 AND steward.scheduler() IS NULL
+    UNION ALL
+    SELECT 'error', 'retention_not_running', current_database()::text,
+           format('enforce_retention() ran last at %s, though %s is to call it', e.last, steward.scheduler()), 'CALL steward.enforce_retention()'
+      FROM retained r, (SELECT max(n.started_at) AS last FROM steward.enforcement n) e
+     WHERE r.n > 0 AND steward.scheduler() IS NOT NULL AND e.last < now() - interval '2 days'
+    UNION ALL
+    SELECT 'error', 'archive_store', current_setting('steward.archive_store'), p.problem, NULL
+      FROM retained r, LATERAL (SELECT CASE WHEN r.archives THEN steward.archive_store_problem() END AS problem) p
+     WHERE p.problem IS NOT NULL
+    UNION ALL
+    SELECT 'warning', 'archive_beside_data', current_setting('steward.archive_store'),
+           'archives lie below the data directory: what takes the one takes the other',
+           'ALTER SYSTEM SET steward.archive_store = ''file:/<directory on another disk>'''
+      FROM retained r
+     WHERE r.archives AND current_setting('steward.archive_store') ~ '^file:[^/]'
+       AND EXISTS (SELECT FROM steward.archive a WHERE a.state = 'verified' AND a.base ~ '^file:[^/]')
+$$;
+COMMENT ON FUNCTION steward.check_worker() IS 'findings about who archives and purges, when, and where to';

@@ -38,7 +38,7 @@ guc_init(void)
 	DefineCustomStringVariable("steward.archive_store",
 							   "Where archives are kept: file: and a directory.",
 							   "A relative directory is below the data directory.",
-							   &guc_archive_store, "file:pg_steward/archive",
+							   &guc_archive_store, "file:steward_archive",
 							   PGC_SUSET, 0,
 							   NULL, NULL, NULL);
 	DefineCustomIntVariable("steward.batch_rows",

@@ -50,7 +50,9 @@
 #include "store.h"
 #include "worker.h"
 
-#define SPOOL_DIRECTORY		"pg_steward/spool"
+PG_FUNCTION_INFO_V1(steward_probe_archive_store);
+
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -1051,4 +1053,12 @@ segment_run(const Task *task)
 		run_expire(task);
 	else
 		elog(ERROR, "unknown kind of task \"%s\"", task->kind);
+}
+
+/* probe_archive_store(): an error, if the archive store cannot be used now */
+Datum
+steward_probe_archive_store(PG_FUNCTION_ARGS)
+{
+	store_probe(guc_archive_store);
+	PG_RETURN_VOID();
 }
