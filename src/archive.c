@@ -7,13 +7,14 @@
  * DELETE ... RETURNING can be proven to remove just the rows that were: it
  * writes the same lines, to nowhere, and comes to the same digests.
  *
- * Lines gather in a job until a frame is full.  A job is then finished, that
- * is digested, compressed and written, by a helper thread, while this one
- * fills the next; when all are under way, it waits for the oldest.  The helper
+ * Lines gather in a job until a frame is full.  A full job is digested here,
+ * then compressed and written by a helper thread, while this one fills the
+ * next; when all are under way, it waits for the oldest.  Compression is most
+ * of all the work, so that everything else belongs to this side.  The helper
  * is one thread with nothing of PostgreSQL in it: no palloc, no ereport, no
  * signal ever delivered to it.  It touches the jobs that are handed to it and
  * its own half of struct Helper; what fails in it is carried back with the job
- * and raised here.  Where no thread can be had, jobs are finished in place.
+ * and raised here.  Where no thread can be had, frames are compressed in place.
  *
  * Memory: some MB for jobs, whatever the number of rows; beyond that, of each
  * frame its entry in the manifest, and by_row 32 bytes a row.  What the helper
@@ -79,25 +80,18 @@ typedef enum HelperFailure
 {
 	NOTHING_FAILED = 0,
 	WRITE_FAILED,				/* error: errno */
-	COMPRESSION_FAILED,			/* error: ZSTD_ErrorCode, as zstd returns it */
-	DIGEST_FAILED,
-	MEMORY_FAILED
+	COMPRESSION_FAILED			/* error: what zstd returned */
 } HelperFailure;
 
 typedef struct Helper
 {
 	/* set before it starts */
 	int			fd;				/* -1: nothing is written */
-	bool		by_row;
-	EVP_MD_CTX *sha;
 	ZSTD_CCtx  *zstd;
 	char	   *packed;
 	size_t		packed_size;
 	/* its own while it runs */
 	uint64		offset;			/* of the next frame */
-	uint8	   *rows;			/* digests of lines, one behind the other */
-	size_t		n_rows;
-	size_t		max_rows;
 	HelperFailure failure;		/* the first; nothing is done after it */
 	size_t		error;
 	/* shared */
@@ -110,55 +104,14 @@ typedef struct Helper
 	pthread_cond_t done;
 } Helper;
 
-static bool
+static void
 helper_fail(Helper *helper, HelperFailure failure, size_t error)
 {
 	helper->failure = failure;
 	helper->error = error;
-	return false;
 }
 
-static bool
-helper_digest(Helper *helper, const char *data, size_t len, uint8 *digest)
-{
-	/* without a type: the context keeps the one it was given first */
-	if (EVP_DigestInit_ex(helper->sha, NULL, NULL) != 1 ||
-		EVP_DigestUpdate(helper->sha, data, len) != 1 ||
-		EVP_DigestFinal_ex(helper->sha, digest, NULL) != 1)
-		return helper_fail(helper, DIGEST_FAILED, 0);
-	return true;
-}
-
-static bool
-helper_digest_rows(Helper *helper, const Job *job)
-{
-	const char *line = job->lines.data;
-	const char *end = line + job->lines.len;
-
-	if (helper->n_rows + job->frame.rows > helper->max_rows)
-	{
-		size_t		max_rows = 2 * (helper->n_rows + job->frame.rows);
-		uint8	   *rows = realloc(helper->rows, max_rows * ARCHIVE_DIGEST_LENGTH);
-
-		if (!rows)
-			return helper_fail(helper, MEMORY_FAILED, 0);
-		helper->rows = rows;
-		helper->max_rows = max_rows;
-	}
-	while (line < end)
-	{
-		const char *next = (const char *) memchr(line, '\n', end - line) + 1;
-
-		if (!helper_digest(helper, line, next - line,
-						   helper->rows + helper->n_rows * ARCHIVE_DIGEST_LENGTH))
-			return false;
-		helper->n_rows++;
-		line = next;
-	}
-	return true;
-}
-
-static bool
+static void
 helper_write(Helper *helper, const char *data, size_t len)
 {
 	while (len > 0)
@@ -168,52 +121,47 @@ helper_write(Helper *helper, const char *data, size_t len)
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			return helper_fail(helper, WRITE_FAILED, written < 0 ? errno : ENOSPC);
+		{
+			helper_fail(helper, WRITE_FAILED, written < 0 ? errno : ENOSPC);
+			return;
+		}
 		data += written;
 		len -= written;
 	}
-	return true;
 }
 
-static bool
+static void
 helper_compress(Helper *helper, Job *job)
 {
 	ZSTD_inBuffer in = {job->lines.data, job->lines.len, 0};
 	uint64		bytes = 0;
 	size_t		left;
 
+	if (helper->failure != NOTHING_FAILED)
+		return;
 	/* the size is told beforehand, so that the frame's header can hold it */
 	left = ZSTD_CCtx_setPledgedSrcSize(helper->zstd, in.size);
 	if (ZSTD_isError(left))
-		return helper_fail(helper, COMPRESSION_FAILED, left);
+	{
+		helper_fail(helper, COMPRESSION_FAILED, left);
+		return;
+	}
 	do
 	{
 		ZSTD_outBuffer out = {helper->packed, helper->packed_size, 0};
 
 		left = ZSTD_compressStream2(helper->zstd, &out, &in, ZSTD_e_end);
 		if (ZSTD_isError(left))
-			return helper_fail(helper, COMPRESSION_FAILED, left);
-		if (!helper_write(helper, helper->packed, out.pos))
-			return false;
+			helper_fail(helper, COMPRESSION_FAILED, left);
+		else
+			helper_write(helper, helper->packed, out.pos);
+		if (helper->failure != NOTHING_FAILED)
+			return;
 		bytes += out.pos;
 	} while (left > 0);
 	job->frame.offset = helper->offset;
 	job->frame.bytes = bytes;
 	helper->offset += bytes;
-	return true;
-}
-
-static void
-helper_finish_job(Helper *helper, Job *job)
-{
-	if (helper->failure != NOTHING_FAILED)
-		return;
-	if (!helper_digest(helper, job->lines.data, job->lines.len, job->frame.digest))
-		return;
-	if (helper->by_row && !helper_digest_rows(helper, job))
-		return;
-	if (helper->fd >= 0)
-		helper_compress(helper, job);
 }
 
 static void *
@@ -232,7 +180,7 @@ helper_main(void *argument)
 		if (helper->quit)
 			break;
 		pthread_mutex_unlock(&helper->mutex);
-		helper_finish_job(helper, job);
+		helper_compress(helper, job);
 		pthread_mutex_lock(&helper->mutex);
 		job->state = JOB_DONE;
 		pthread_cond_signal(&helper->done);
@@ -287,6 +235,10 @@ typedef struct Archiver
 	NdjsonWriter *lines;
 	Job		   *job;			/* that is being filled */
 	Helper		helper;
+	EVP_MD_CTX *sha;
+	uint8	   *row_digests;	/* one behind the other; if by_row */
+	size_t		n_row_digests;
+	size_t		max_row_digests;
 	tenants_hash *tenants;		/* NULL: not wanted, or too many */
 	TenantKey	last_tenant;
 	ArchiveSummary summary;
@@ -319,7 +271,8 @@ helper_stop(Helper *helper)
 static void
 release(void *argument)
 {
-	Helper	   *helper = &((Archiver *) argument)->helper;
+	Archiver   *archiver = argument;
+	Helper	   *helper = &archiver->helper;
 	int			i;
 
 	helper_stop(helper);
@@ -330,10 +283,9 @@ release(void *argument)
 	}
 	for (i = 0; i < N_JOBS; i++)
 		free(helper->jobs[i].lines.data);
-	free(helper->rows);
 	free(helper->packed);
 	ZSTD_freeCCtx(helper->zstd);
-	EVP_MD_CTX_free(helper->sha);
+	EVP_MD_CTX_free(archiver->sha);
 }
 
 static void
@@ -397,24 +349,6 @@ start_thread(Helper *helper)
 }
 
 static void
-prepare_helper(Archiver *archiver, bool threaded)
-{
-	Helper	   *helper = &archiver->helper;
-
-	if (archiver->file)
-	{
-		open_file(archiver);
-		prepare_compression(helper);
-	}
-	helper->sha = EVP_MD_CTX_new();
-	if (!helper->sha || EVP_DigestInit_ex(helper->sha, EVP_sha256(), NULL) != 1)
-		out_of_memory();
-	archiver->job = &helper->jobs[0];
-	if (threaded)
-		start_thread(helper);
-}
-
-static void
 raise_failure(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
@@ -435,19 +369,48 @@ raise_failure(Archiver *archiver)
 					errmsg("could not compress data for file \"%s\": %s",
 						   archiver->file, ZSTD_getErrorName(helper->error)));
 			break;
-		case DIGEST_FAILED:
-			ereport(ERROR,
-					errcode(ERRCODE_INTERNAL_ERROR),
-					errmsg("could not compute the SHA-256 digest of archived rows"));
-			break;
-		case MEMORY_FAILED:
-			ereport(ERROR,
-					errcode(ERRCODE_OUT_OF_MEMORY),
-					errmsg("out of memory"),
-					errdetail("Failed to keep the digests of %zu archived rows.",
-							  helper->n_rows));
-			break;
 	}
+}
+
+/* ---- digests ------------------------------------------------------------ */
+
+static void
+digest(Archiver *archiver, const void *data, size_t len, uint8 *result)
+{
+	/* without a type: the context keeps the one it was given first */
+	if (EVP_DigestInit_ex(archiver->sha, NULL, NULL) != 1 ||
+		EVP_DigestUpdate(archiver->sha, data, len) != 1 ||
+		EVP_DigestFinal_ex(archiver->sha, result, NULL) != 1)
+		ereport(ERROR,
+				errcode(ERRCODE_INTERNAL_ERROR),
+				errmsg("could not compute the SHA-256 digest of archived rows"));
+}
+
+static void
+prepare_digest(Archiver *archiver)
+{
+	archiver->sha = EVP_MD_CTX_new();
+	if (!archiver->sha ||
+		EVP_DigestInit_ex(archiver->sha, EVP_sha256(), NULL) != 1)
+		out_of_memory();
+}
+
+static void
+digest_row(Archiver *archiver, const char *line, size_t len)
+{
+	if (archiver->n_row_digests >= archiver->max_row_digests)
+	{
+		archiver->max_row_digests = Max(1024, 2 * archiver->max_row_digests);
+		archiver->row_digests =
+			archiver->row_digests
+			? repalloc_huge(archiver->row_digests,
+							archiver->max_row_digests * ARCHIVE_DIGEST_LENGTH)
+			: MemoryContextAlloc(archiver->context,
+								 archiver->max_row_digests * ARCHIVE_DIGEST_LENGTH);
+	}
+	digest(archiver, line, len,
+		   archiver->row_digests + archiver->n_row_digests * ARCHIVE_DIGEST_LENGTH);
+	archiver->n_row_digests++;
 }
 
 /* ---- frames ------------------------------------------------------------- */
@@ -529,6 +492,7 @@ end_frame(Archiver *archiver)
 	Job		   *job = archiver->job;
 
 	job->frame.raw_bytes = job->lines.len;
+	digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
 	{
 		pthread_mutex_lock(&helper->mutex);
@@ -539,7 +503,8 @@ end_frame(Archiver *archiver)
 	}
 	else
 	{
-		helper_finish_job(helper, job);
+		if (helper->fd >= 0)
+			helper_compress(helper, job);
 		job->state = JOB_DONE;
 	}
 	reclaim(archiver, job);
@@ -616,6 +581,8 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 
 	ndjson_line(archiver->lines, slot, out, &tenant);
 	archiver->job->frame.rows++;
+	if (archiver->summary.by_row)
+		digest_row(archiver, out->data + out->line, out->len - out->line);
 	if (archiver->clock)
 		note_clock(archiver, slot);
 	if (archiver->tenants && !tenant.isnull)
@@ -746,10 +713,17 @@ make_archiver(const ArchiveOptions *options)
 	archiver->summary.frames = palloc(archiver->max_frames * sizeof(ArchiveFrame));
 	if (options->tenant)
 		archiver->tenants = tenants_create(context, 16, NULL);
-	archiver->helper.by_row = options->by_row;
 	for (i = 0; i < N_JOBS; i++)
 		begin_frame(&archiver->helper.jobs[i]);
-	prepare_helper(archiver, !options->single_thread);
+	archiver->job = &archiver->helper.jobs[0];
+	prepare_digest(archiver);
+	if (archiver->file)
+	{
+		open_file(archiver);
+		prepare_compression(&archiver->helper);
+		if (!options->single_thread)
+			start_thread(&archiver->helper);
+	}
 	MemoryContextSwitchTo(caller);
 	return archiver;
 }
@@ -807,40 +781,6 @@ close_file(Archiver *archiver)
 				errmsg("could not close file \"%s\": %m", archiver->file));
 }
 
-static void
-digest_failed(pg_cryptohash_ctx *sha)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_INTERNAL_ERROR),
-			errmsg("could not compute a SHA-256 digest: %s",
-				   pg_cryptohash_error(sha)));
-}
-
-static pg_cryptohash_ctx *
-begin_digest(void)
-{
-	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
-
-	if (!sha || pg_cryptohash_init(sha) < 0)
-		digest_failed(sha);
-	return sha;
-}
-
-static void
-add_to_digest(pg_cryptohash_ctx *sha, const void *data, size_t len)
-{
-	if (pg_cryptohash_update(sha, data, len) < 0)
-		digest_failed(sha);
-}
-
-static void
-end_digest(pg_cryptohash_ctx *sha, uint8 *digest)
-{
-	if (pg_cryptohash_final(sha, digest, ARCHIVE_DIGEST_LENGTH) < 0)
-		digest_failed(sha);
-	pg_cryptohash_free(sha);
-}
-
 static int
 compare_digests(const void *a, const void *b)
 {
@@ -850,19 +790,20 @@ compare_digests(const void *a, const void *b)
 static void
 finish_digests(Archiver *archiver, ArchiveSummary *summary)
 {
-	Helper	   *helper = &archiver->helper;
-	pg_cryptohash_ctx *sha = begin_digest();
+	Size		size = (Size) summary->n_frames * ARCHIVE_DIGEST_LENGTH;
+	uint8	   *digests = MemoryContextAllocHuge(archiver->context, size + 1);
 	int			i;
 
 	for (i = 0; i < summary->n_frames; i++)
-		add_to_digest(sha, summary->frames[i].digest, ARCHIVE_DIGEST_LENGTH);
-	end_digest(sha, summary->digest);
+		memcpy(digests + (Size) i * ARCHIVE_DIGEST_LENGTH,
+			   summary->frames[i].digest, ARCHIVE_DIGEST_LENGTH);
+	digest(archiver, digests, size, summary->digest);
 	if (!summary->by_row)
 		return;
-	qsort(helper->rows, helper->n_rows, ARCHIVE_DIGEST_LENGTH, compare_digests);
-	sha = begin_digest();
-	add_to_digest(sha, helper->rows, helper->n_rows * ARCHIVE_DIGEST_LENGTH);
-	end_digest(sha, summary->rows_digest);
+	qsort(archiver->row_digests, archiver->n_row_digests,
+		  ARCHIVE_DIGEST_LENGTH, compare_digests);
+	digest(archiver, archiver->row_digests,
+		   archiver->n_row_digests * ARCHIVE_DIGEST_LENGTH, summary->rows_digest);
 }
 
 static int
@@ -918,6 +859,40 @@ typedef struct Manifest
 	pg_cryptohash_ctx *sha;
 	StringInfoData text;		/* not yet written */
 } Manifest;
+
+static void
+digest_failed(pg_cryptohash_ctx *sha)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not compute a SHA-256 digest: %s",
+				   pg_cryptohash_error(sha)));
+}
+
+static pg_cryptohash_ctx *
+begin_digest(void)
+{
+	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
+
+	if (!sha || pg_cryptohash_init(sha) < 0)
+		digest_failed(sha);
+	return sha;
+}
+
+static void
+add_to_digest(pg_cryptohash_ctx *sha, const void *data, size_t len)
+{
+	if (pg_cryptohash_update(sha, data, len) < 0)
+		digest_failed(sha);
+}
+
+static void
+end_digest(pg_cryptohash_ctx *sha, uint8 *digest)
+{
+	if (pg_cryptohash_final(sha, digest, ARCHIVE_DIGEST_LENGTH) < 0)
+		digest_failed(sha);
+	pg_cryptohash_free(sha);
+}
 
 static void
 flush(Manifest *manifest)
