@@ -313,8 +313,8 @@ BEGIN
          WHERE g.kind = 'partition' AND g.state IN ('due', 'exporting', 'uploaded', 'verified') AND g.created_at < now() - interval '2 days'
            AND NOT EXISTS (SELECT FROM last_task t WHERE t.kind = 'partition' AND t.target = g.id::text AND t.state <> 'done')),
     by_rows AS MATERIALIZED (
-        SELECT DISTINCT p.store, coalesce(CASE WHEN p.bound IS NOT NULL THEN r.relation END, p.relation) AS relation, r.clock,
-               p.key, p.blocked
+        SELECT DISTINCT p.store, r.relation AS root, p.relation, CASE WHEN p.bound IS NULL THEN p.relation ELSE r.relation END AS indexed,
+               r.clock, p.key, p.blocked
           FROM plan p JOIN rule r ON r.store = p.store WHERE p.kind = 'rows')
     SELECT 'error', 'overdue_retention', s.relation::text,
            format('%s of store %s should have gone: %s, the oldest with rows up to %s', CASE count(*) WHEN 1 THEN 'a partition' ELSE count(*) || ' partitions' END,
@@ -335,18 +335,22 @@ BEGIN
     UNION ALL
     SELECT 'error', 'retention_without_key', b.relation::text,
            format('rows of store %s are due one by one, and no primary key tells them apart', b.store),
-           format('ALTER TABLE %s ADD COLUMN steward_key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY', b.relation)
+           format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS steward_key uuid NOT NULL DEFAULT gen_random_uuid(); CREATE UNIQUE INDEX ON %s (steward_key)',
+                  b.root, b.relation)
       FROM by_rows b WHERE b.blocked = 'no primary key'
     UNION ALL
-    SELECT DISTINCT 'warning', 'unindexed_clock', b.relation::text,
+    SELECT DISTINCT 'warning', 'unindexed_clock', b.indexed::text,
            format('no index begins with %I, by which rows of store %s are found to be due', b.clock, b.store),
-           format('CREATE INDEX ON %s (%I)', b.relation, b.clock)
+           format('CREATE INDEX ON %s (%I)', b.indexed, b.clock)
       FROM by_rows b WHERE b.clock IS NOT NULL AND b.key[1] IS DISTINCT FROM b.clock AND b.blocked IS NULL
     UNION ALL
     SELECT 'error', 'retention_clock', r.relation::text,
            format('the table of store %s %s%s', r.store, r.problem, coalesce(format(': that of store %s, which it is part of', r.inherited_from), '')),
            format('SELECT steward.alter_store(%L, %L)', r.store, '{"retention": {"until": "lifetime"}}')
-      FROM rule r WHERE r.problem IS NOT NULL
+      FROM rule r
+     WHERE r.problem IS NOT NULL
+       -- or it is a missing_column
+       AND (r.inherited_from IS NOT NULL OR steward.has_column(r.relation, coalesce(r.clock, r.tenant)) OR coalesce(r.clock, r.tenant) IS NULL)
     UNION ALL
     SELECT 'error', 'overdue_archive', min(a.base), format('%s of store %s should have been removed, the first on %s',
                   CASE count(*) WHEN 1 THEN 'an archive' ELSE count(*) || ' archives' END, a.store, min(a.keep_until)::date),

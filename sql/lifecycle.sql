@@ -200,6 +200,8 @@ BEGIN
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('steward.%I', name), '');
         IF name NOT IN ('tenant_end', 'retention_override') THEN
             PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('steward.' || name, 'id'), '');
+            EXECUTE pg_catalog.format('COMMENT ON SEQUENCE %s IS %L', pg_catalog.pg_get_serial_sequence('steward.' || name, 'id'),
+                                      'numbers of steward.' || name);
         END IF;
         EXECUTE pg_catalog.format('GRANT SELECT ON steward.%I TO steward_admin, steward_pipeline, steward_operator, steward_auditor', name);
     END LOOP;

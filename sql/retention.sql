@@ -450,7 +450,7 @@ DECLARE
 BEGIN
     PERFORM steward.require_store(only_store);
     FOR n IN
-        SELECT p.*, CASE WHEN s.scope = 'tenant' THEN s.tenant END AS tenant_column, steward.hold_clause(p.store) AS hold,
+        SELECT p.*, CASE WHEN s.scope = 'tenant' AND steward.has_column(s.relation, s.tenant) THEN s.tenant END AS tenant_column, steward.hold_clause(p.store) AS hold,
                c.reltuples
           FROM steward.plan_retention(only_store) p JOIN steward.store s ON s.name = p.store JOIN pg_class c ON c.oid = p.relation
          ORDER BY p.rank, p.store, p.time_to NULLS FIRST, p.relation::text, p.tenant NULLS FIRST
