@@ -3,8 +3,9 @@
  *    Findings: every rule that does not hold, where, and the statement that
  *    mends it.
  *
- * Reads catalogs only; no lock on a user's table.  One function a family of
- * rules, and steward.check() puts them together.  JIT is off in them: it takes
+ * Reads catalogs only, and the tenant registry where there is one; no lock on
+ * another of a user's tables but ACCESS SHARE on partitioned ones, which hold no
+ * rows.  One function a family of rules, and steward.check() puts them together.  JIT is off in them: it takes
  * seconds to compile what runs for milliseconds.
  */
 
@@ -290,11 +291,108 @@ CREATE FUNCTION steward.check_schema()
 $$;
 COMMENT ON FUNCTION steward.check_schema() IS 'findings about indexes, foreign keys and views of governed tables';
 
+-- Retention that is not kept, or cannot be
+CREATE FUNCTION steward.check_retention()
+    RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET timezone = 'UTC' AS $$
+BEGIN
+    RETURN QUERY
+    WITH rule AS MATERIALIZED (SELECT * FROM steward.retention_rule() r),
+    plan AS MATERIALIZED (SELECT * FROM steward.plan_retention() p),
+    open_task AS MATERIALIZED (SELECT * FROM steward.task t WHERE t.state IN ('queued', 'running')),
+    last_task AS MATERIALIZED (
+        -- through the segment: its tasks are many
+        SELECT DISTINCT ON (t.kind, t.target) t.* FROM steward.task t ORDER BY t.kind, t.target, t.id DESC),
+    late AS (
+        -- due for two days and more, and nobody works on it
+        SELECT p.store, p.relation::oid AS relid, p.time_to FROM plan p JOIN rule r ON r.store = p.store
+         WHERE p.kind = 'partition' AND p.blocked IS NULL AND p.time_to < steward.time_before(r.period, r.clock_type) - interval '2 days'
+           AND pg_relation_size(p.relation) > 0
+        UNION ALL
+        SELECT g.store, g.relation::oid, g.time_to FROM steward.segment g
+         WHERE g.kind = 'partition' AND g.state IN ('due', 'exporting', 'uploaded', 'verified') AND g.created_at < now() - interval '2 days'
+           AND NOT EXISTS (SELECT FROM last_task t WHERE t.kind = 'partition' AND t.target = g.id::text AND t.state <> 'done')),
+    by_rows AS MATERIALIZED (
+        SELECT DISTINCT p.store, r.relation AS root, p.relation, CASE WHEN p.bound IS NULL THEN p.relation ELSE r.relation END AS indexed,
+               r.clock, p.key, p.blocked
+          FROM plan p JOIN rule r ON r.store = p.store WHERE p.kind = 'rows')
+    SELECT 'error', 'overdue_retention', s.relation::text,
+           format('%s of store %s should have gone: %s, the oldest with rows up to %s', CASE count(*) WHEN 1 THEN 'a partition' ELSE count(*) || ' partitions' END,
+                  l.store, min(l.relid::regclass::text), min(l.time_to)),
+           'CALL steward.enforce_retention()'
+      FROM late l JOIN steward.store s ON s.name = l.store GROUP BY s.relation, l.store
+    UNION ALL
+    SELECT 'error', 'failed_retention', coalesce(g.relation_name, t.argument ->> 'relation', a.path, t.target),
+           format('%s after %s: %s (store %s)',
+                  CASE t.kind WHEN 'partition' THEN 'the partition was given up' WHEN 'rows' THEN 'its rows were given up'
+                              WHEN 'expire' THEN 'the archive could not be removed' ELSE 'the task was given up' END,
+                  CASE t.attempt WHEN 1 THEN 'one attempt' ELSE t.attempt || ' attempts' END, coalesce(t.error, 'no reason recorded'), t.store),
+           'CALL steward.enforce_retention()'
+      FROM last_task t
+      LEFT JOIN steward.segment g ON t.kind = 'partition' AND g.id = (t.argument ->> 'segment')::bigint
+      LEFT JOIN steward.archive a ON t.kind = 'expire' AND a.id = (t.argument ->> 'archive')::bigint
+     WHERE t.state = 'failed' AND t.kind <> 'erase'
+    UNION ALL
+    SELECT 'error', 'retention_without_key', b.relation::text,
+           format('rows of store %s are due one by one, and no primary key tells them apart', b.store),
+           format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS steward_key uuid NOT NULL DEFAULT gen_random_uuid(); CREATE UNIQUE INDEX ON %s (steward_key)',
+                  b.root, b.relation)
+      FROM by_rows b WHERE b.blocked = 'no primary key'
+    UNION ALL
+    SELECT DISTINCT 'warning', 'unindexed_clock', b.indexed::text,
+           format('no index begins with %I, by which rows of store %s are found to be due', b.clock, b.store),
+           format('CREATE INDEX ON %s (%I)', b.indexed, b.clock)
+      FROM by_rows b WHERE b.clock IS NOT NULL AND b.key[1] IS DISTINCT FROM b.clock AND b.blocked IS NULL
+    UNION ALL
+    SELECT 'error', 'retention_clock', r.relation::text,
+           format('the table of store %s %s%s', r.store, r.problem, coalesce(format(': that of store %s, which it is part of', r.inherited_from), '')),
+           format('SELECT steward.alter_store(%L, %L)', r.store, '{"retention": {"until": "lifetime"}}')
+      FROM rule r
+     WHERE r.problem IS NOT NULL
+       -- or it is a missing_column
+       AND (r.inherited_from IS NOT NULL OR steward.has_column(r.relation, coalesce(r.clock, r.tenant)) OR coalesce(r.clock, r.tenant) IS NULL)
+    UNION ALL
+    SELECT 'error', 'overdue_archive', min(a.base), format('%s of store %s should have been removed, the first on %s',
+                  CASE count(*) WHEN 1 THEN 'an archive' ELSE count(*) || ' archives' END, a.store, min(a.keep_until)::date),
+           'CALL steward.enforce_retention()'
+      FROM steward.expired_archives() a
+     WHERE a.keep_until < now() - interval '2 days'
+       AND NOT EXISTS (SELECT FROM last_task t WHERE t.kind = 'expire' AND t.target = a.id::text)
+     GROUP BY a.store
+    UNION ALL
+    SELECT 'error', 'clock_jump', current_database()::text, format('%s: retention waits for somebody to say that the clock is right', steward.clock_problem()),
+           'CALL steward.enforce_retention(clock_checked => true)'
+     WHERE steward.clock_problem() IS NOT NULL AND EXISTS (SELECT FROM rule r);
+
+    -- the job, once there is somebody to ask
+    IF to_regprocedure('steward.scheduler()') IS NOT NULL AND EXISTS (SELECT FROM steward.retention_rule()) THEN
+        RETURN QUERY EXECUTE $sql$
+            SELECT 'warning', 'no_scheduler', current_database()::text,
+                   'stores have a retention, and nothing calls steward.enforce_retention()', 'SELECT steward.schedule()'
+             WHERE steward.scheduler() IS NULL $sql$;
+    END IF;
+
+    -- pg_partman drops by name and age, without an archive and past every hold
+    RETURN QUERY EXECUTE coalesce((
+        SELECT format($sql$
+            SELECT 'error', 'foreign_retention', s.relation::text,
+                   format('pg_partman drops partitions of store %%s after %%s, without an archive and past every hold', s.name, p.retention),
+                   format('UPDATE %%s SET retention = NULL WHERE parent_table = %%L', %1$L, p.parent_table)
+              FROM %1$s p JOIN steward.store s ON s.relation = to_regclass(p.parent_table) WHERE p.retention IS NOT NULL $sql$,
+            c.oid::regclass)
+          FROM pg_extension e JOIN pg_class c ON c.relnamespace = e.extnamespace AND c.relname = 'part_config'
+         WHERE e.extname = 'pg_partman' AND has_table_privilege(c.oid, 'SELECT')),
+        'SELECT NULL::text, NULL::text, NULL::text, NULL::text, NULL::text WHERE false');
+END
+$$;
+COMMENT ON FUNCTION steward.check_retention() IS 'findings about retention: what should be gone and is not, what failed, and what cannot be enforced';
+
 CREATE FUNCTION steward.check()
     RETURNS TABLE (severity text, rule text, object text, detail text, remedy text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT f.* FROM (SELECT * FROM steward.check_foundation() UNION ALL SELECT * FROM steward.check_map()
-                     UNION ALL SELECT * FROM steward.check_drift() UNION ALL SELECT * FROM steward.check_schema())
+                     UNION ALL SELECT * FROM steward.check_drift() UNION ALL SELECT * FROM steward.check_schema()
+                     UNION ALL SELECT * FROM steward.check_retention())
                     f (severity, rule, object, detail, remedy)
      ORDER BY array_position(ARRAY['critical', 'error', 'warning'], f.severity), f.rule, f.object, f.detail
 $$;

@@ -49,10 +49,11 @@ CREATE FUNCTION steward.put_store(entry jsonb) RETURNS void
     SELECT * FROM steward.manifest_stores(jsonb_build_object('stores', jsonb_build_array(entry)))
         ON CONFLICT ON CONSTRAINT store_pkey DO UPDATE
        SET (data, kind, relation, location, owner, scope, tenant, row_owner, append_only, write_once, part_of,
-            access, keys, retention, notes, words, plaintext_exempt)
+            access, keys, retention, notes, words, plaintext_exempt, registry)
          = (excluded.data, excluded.kind, excluded.relation, excluded.location, excluded.owner, excluded.scope,
             excluded.tenant, excluded.row_owner, excluded.append_only, excluded.write_once, excluded.part_of,
-            excluded.access, excluded.keys, excluded.retention, excluded.notes, excluded.words, excluded.plaintext_exempt)
+            excluded.access, excluded.keys, excluded.retention, excluded.notes, excluded.words, excluded.plaintext_exempt,
+            excluded.registry)
 $$;
 COMMENT ON FUNCTION steward.put_store(jsonb) IS 'writes one store of a valid manifest into the catalog; a step of a plan';
 

@@ -203,6 +203,8 @@ BEGIN
         IF EXISTS (SELECT FROM pg_catalog.pg_attribute a
                     WHERE a.attrelid = ('steward.' || name)::pg_catalog.regclass AND a.attidentity <> '') THEN
             PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('steward.' || name, 'id'), '');
+            EXECUTE pg_catalog.format('COMMENT ON SEQUENCE %s IS %L', pg_catalog.pg_get_serial_sequence('steward.' || name, 'id'),
+                                      'numbers of steward.' || name);
         END IF;
         EXECUTE pg_catalog.format('GRANT SELECT ON steward.%I TO steward_admin, steward_pipeline, steward_operator, steward_auditor', name);
     END LOOP;

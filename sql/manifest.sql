@@ -15,7 +15,7 @@ CREATE FUNCTION steward.store_fields() RETURNS TABLE (field text, type text)
            ('location', 'string'), ('owner', 'string'), ('scope', 'string'), ('tenant', 'string'),
            ('row_owner', 'string'), ('append_only', 'boolean'), ('write_once', 'boolean'),
            ('part_of', 'string'), ('access', 'string'), ('keys', 'array'), ('retention', 'object'),
-           ('notes', 'string'), ('words', 'object'), ('plaintext_exempt', 'object')
+           ('notes', 'string'), ('words', 'object'), ('plaintext_exempt', 'object'), ('registry', 'boolean')
 $$;
 COMMENT ON FUNCTION steward.store_fields() IS 'the fields that a store may have in a manifest, and their JSON types';
 
@@ -103,9 +103,15 @@ CREATE FUNCTION steward.retention_problems(retention jsonb, relation oid) RETURN
     form AS (
         SELECT retention ? 'hot' AS hot, retention ? 'until' AS until, retention ? 'ttl' AS ttl)
     SELECT '.' || f.key, 'unknown field' FROM field f
-     WHERE f.key NOT IN ('clock', 'hot', 'then', 'keep', 'until', 'plus', 'ttl')
+     WHERE f.key NOT IN ('clock', 'hot', 'then', 'keep', 'until', 'plus', 'ttl', 'by_tenant')
     UNION ALL
-    SELECT '.' || f.key, 'must be text' FROM field f WHERE NOT f.is_text
+    SELECT '.' || f.key, 'must be text' FROM field f WHERE NOT f.is_text AND f.key <> 'by_tenant'
+    UNION ALL
+    SELECT '.by_tenant', 'must be true or false' FROM field f
+     WHERE f.key = 'by_tenant' AND jsonb_typeof(f.value) <> 'boolean'
+    UNION ALL
+    SELECT '.by_tenant', 'goes only with "then": "archive"'
+     WHERE retention -> 'by_tenant' = 'true' AND retention ->> 'then' IS DISTINCT FROM 'archive'
     UNION ALL
     SELECT '.' || f.key, 'is not a period such as "90 days"' FROM field f
      WHERE f.key IN ('hot', 'keep', 'plus', 'ttl') AND f.is_text AND NOT steward.is_period(f.word)
@@ -279,7 +285,20 @@ CREATE FUNCTION steward.manifest_problems(manifest jsonb) RETURNS TABLE (path te
      WHERE is_object AND kind = 'table' AND coalesce(j ->> 'relation', '') = ''
     UNION ALL
     SELECT f.at || '.' || f.key, 'goes only with kind table' FROM field f JOIN entry n USING (at)
-     WHERE n.kind <> 'table' AND f.key IN ('relation', 'row_owner', 'append_only', 'plaintext_exempt')
+     WHERE n.kind <> 'table' AND f.key IN ('relation', 'row_owner', 'append_only', 'plaintext_exempt', 'registry')
+    UNION ALL
+    SELECT f.at || '.registry', 'goes only with scope tenant, and with a retention until lifetime that has a clock' FROM field f JOIN entry n USING (at)
+     WHERE f.key = 'registry' AND f.value = 'true'
+       AND NOT (n.scope = 'tenant' AND coalesce(n.j -> 'retention' @> '{"until": "lifetime"}' AND n.j -> 'retention' ? 'clock', false))
+    UNION ALL
+    SELECT f.at || '.registry', 'another store is the registry already' FROM field f JOIN entry n USING (at)
+     WHERE f.key = 'registry' AND f.value = 'true'
+       AND (EXISTS (SELECT FROM entry o WHERE o.j -> 'registry' = 'true' AND o.i < n.i)
+            OR EXISTS (SELECT FROM steward.store o WHERE o.registry AND o.name <> n.name
+                          AND NOT EXISTS (SELECT FROM entry e WHERE e.name = o.name)))
+    UNION ALL
+    SELECT n.at || '.retention.by_tenant', 'goes only with scope tenant' FROM entry n
+     WHERE n.scope IN ('global', 'service') AND n.j -> 'retention' -> 'by_tenant' = 'true'
     UNION ALL
     SELECT f.at || '.' || f.key, 'goes only with scope tenant' FROM field f JOIN entry n USING (at)
      WHERE f.key = 'tenant' AND n.scope IN ('global', 'service')
@@ -399,7 +418,8 @@ CREATE FUNCTION steward.manifest_stores(manifest jsonb) RETURNS SETOF steward.st
            nullif(n.j -> 'retention', 'null'),
            n.j ->> 'notes',
            nullif(n.j -> 'words', 'null'),
-           nullif(n.j -> 'plaintext_exempt', 'null')
+           nullif(n.j -> 'plaintext_exempt', 'null'),
+           coalesce((n.j ->> 'registry')::boolean, false)
       FROM entry n
       LEFT JOIN steward.store old ON old.name = n.j ->> 'name'
       LEFT JOIN entry main ON main.j ->> 'name' = n.j ->> 'part_of'
@@ -417,7 +437,8 @@ CREATE FUNCTION steward.store_entry(store steward.store) RETURNS jsonb
                'row_owner', store.row_owner, 'append_only', nullif(store.append_only, false),
                'write_once', nullif(store.write_once, false), 'part_of', store.part_of,
                'access', store.access, 'keys', store.keys, 'retention', store.retention,
-               'notes', store.notes, 'words', store.words, 'plaintext_exempt', store.plaintext_exempt))
+               'notes', store.notes, 'words', store.words, 'plaintext_exempt', store.plaintext_exempt,
+               'registry', nullif(store.registry, false)))
 $$;
 COMMENT ON FUNCTION steward.store_entry(steward.store) IS 'a store as it stands in a manifest';
 

@@ -39,6 +39,7 @@ CREATE TABLE steward.store (
     notes text,
     words jsonb,
     plaintext_exempt jsonb,
+    registry boolean NOT NULL DEFAULT false,
     CONSTRAINT store_relation_key UNIQUE (relation),
     CONSTRAINT store_relation_kind CHECK ((kind = 'table') = (relation IS NOT NULL))
 );
@@ -62,6 +63,7 @@ COMMENT ON COLUMN steward.store.retention IS 'how long rows live; the grammar is
 COMMENT ON COLUMN steward.store.notes IS 'the map''s column Notes';
 COMMENT ON COLUMN steward.store.words IS 'the map''s own phrase for the columns store, owner_service and retention, shown in place of the derived one';
 COMMENT ON COLUMN steward.store.plaintext_exempt IS 'columns that may hold what looks like a secret, each with its reason';
+COMMENT ON COLUMN steward.store.registry IS 'true for the store that says which tenants have ended: its tenant column and retention clock; one a database at most';
 
 CREATE FUNCTION steward.registry_changed() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'steward_registry_changed';

@@ -31,6 +31,7 @@ $json${
 	"access": "Read-heavy lookups, low write",
 	"keys": [["tenant_id"]],
 	"retention": {"until": "lifetime", "clock": "ended_at"},
+	"registry": true,
 	"notes": "Source of the tenantId discriminator",
 	"words": {
 		"store": "Azure SQL / PostgreSQL",

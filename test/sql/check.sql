@@ -14,8 +14,10 @@ GRANT USAGE ON SCHEMA check_s TO PUBLIC;
 GRANT CREATE ON SCHEMA check_s TO check_owner;
 SELECT steward.create_service('check-one', role => 'check_svc'), steward.create_service('check-two', role => 'check_two');
 CREATE TABLE check_s.t (id int, tenant_id uuid, service text, at timestamptz, PRIMARY KEY (tenant_id, id));
-CREATE TABLE check_s.p (id int, tenant_id text, at timestamptz) PARTITION BY RANGE (id);
+CREATE TABLE check_s.p (id int PRIMARY KEY, tenant_id text, at timestamptz) PARTITION BY RANGE (id);
 CREATE TABLE check_s.p1 PARTITION OF check_s.p FOR VALUES FROM (0) TO (10);
+CREATE INDEX ON check_s.t (at);
+CREATE INDEX ON check_s.p (at);
 CREATE TABLE check_s.g (id int);
 ALTER TABLE check_s.g OWNER TO check_owner;
 
