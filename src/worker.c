@@ -686,6 +686,35 @@ drain_queue(MemoryContext context)
 	return Min(timer, queue_next());
 }
 
+/*
+ * What the database or the role may have set otherwise.  Text that is made of
+ * values, such as a batch's last key, must mean the same when it is read.
+ */
+static void
+set_session(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"row_security", "off"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"synchronize_seqscans", "off"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
+		{"extra_float_digits", "1"},
+		{"jit", "off"}
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", GetConfigOption("steward.lock_timeout", false, false),
+					PGC_SUSET, PGC_S_SESSION);
+}
+
 void
 steward_worker_main(Datum arg)
 {
@@ -714,12 +743,7 @@ steward_worker_main(Datum arg)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
-		SetConfigOption("row_security", "off", PGC_SUSET, PGC_S_SESSION);
-		SetConfigOption("lock_timeout", GetConfigOption("steward.lock_timeout", false, false),
-						PGC_SUSET, PGC_S_SESSION);
-		SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
-		SetConfigOption("synchronize_seqscans", "off", PGC_SUSET, PGC_S_SESSION);
+		set_session();
 		if (has_queue() && alone())
 		{
 			queue_recover();
