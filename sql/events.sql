@@ -130,7 +130,9 @@ BEGIN
          WHERE d.classid = 'pg_class'::regclass
     LOOP
         IF dropped.objsubid = 0 THEN
-            PERFORM steward.refuse_if_held(dropped.store);
+            IF steward.armed() THEN
+                PERFORM steward.refuse_if_held(dropped.store);
+            END IF;
             DELETE FROM steward.store s WHERE s.relation = dropped.objid;
         ELSE
             IF dropped.row_owner = dropped.name THEN
@@ -143,7 +145,9 @@ BEGIN
                             WHERE NOT k ? dropped.name),
                    plaintext_exempt = s.plaintext_exempt - dropped.name
              WHERE s.relation = dropped.objid;
-            PERFORM steward.keep_holds(dropped.objid);
+            IF steward.armed() THEN
+                PERFORM steward.keep_holds(dropped.objid);
+            END IF;
         END IF;
     END LOOP;
 END

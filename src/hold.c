@@ -23,6 +23,8 @@
  */
 #include "steward.h"
 
+#include <ctype.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
