@@ -101,6 +101,9 @@ CREATE FUNCTION steward.check_map()
             -- or the rules came without the map: a dump of the schema alone
             OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'steward_access'))
        AND NOT EXISTS (SELECT FROM member m WHERE m.relation = c.oid)
+       -- nor one that retention has detached
+       AND NOT EXISTS (SELECT FROM steward.segment g JOIN steward.store s ON s.name = g.store
+                        WHERE g.relation = c.oid AND g.kind = 'partition' AND g.state IN ('exporting', 'uploaded', 'verified', 'failed'))
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     UNION ALL
@@ -120,6 +123,11 @@ CREATE FUNCTION steward.check_map()
            format('SELECT steward.alter_store(%L, %L)', s.name, '{"retention": {"until": "lifetime"}}')
       FROM steward.store s WHERE s.retention IS NULL AND s.part_of IS NULL
     UNION ALL
+    SELECT 'error', 'broken_hold', s.name,
+           format('legal hold %s cannot be applied to the table as it is: nothing of the store can be deleted', b.id),
+           format('SELECT steward.release_hold(%s, %L)', b.id, 'replaced by a hold that fits the table')
+      FROM steward.store s, steward.broken_hold(s.name) b (id)
+    UNION ALL
     SELECT 'error', 'missing_relation', s.name, 'the table of the store does not exist any more',
            format('SELECT steward.release(%L)', s.name)
       FROM steward.store s WHERE s.kind = 'table' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.relation)
@@ -133,7 +141,7 @@ CREATE FUNCTION steward.check_map()
      WHERE u.attribute IS NOT NULL AND NOT steward.has_column(u.relation, u.attribute)
     WINDOW store AS (PARTITION BY u.name)
 $$;
-COMMENT ON FUNCTION steward.check_map() IS 'findings about what is declared: ungoverned tables, stores without owner or retention, what was dropped';
+COMMENT ON FUNCTION steward.check_map() IS 'findings about what is declared: ungoverned tables, stores without owner or retention, what was dropped, holds that do not fit';
 
 -- What is declared and not in force
 CREATE FUNCTION steward.check_drift()

@@ -96,9 +96,10 @@ BEGIN
     LOOP
         IF command.objsubid = 0 THEN
             PERFORM steward.govern_new_members(command.objid);
+            PERFORM steward.keep_holds(command.objid);
         ELSE
             -- what inherits the column, or is of the type, is renamed with it and not named here
-            PERFORM steward.follow_column(s.relation, a.attname)
+            PERFORM steward.follow_column(s.relation, a.attname), steward.keep_holds(s.relation)
                FROM pg_attribute a, steward.store s
               WHERE a.attrelid = command.objid AND a.attnum = command.objsubid
                 AND s.relation IN (
@@ -115,7 +116,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION steward.follow_ddl() IS 'event trigger function of steward_armed: governs new partitions, follows renamed columns';
+COMMENT ON FUNCTION steward.follow_ddl() IS 'event trigger function of steward_armed: governs new partitions, follows renamed columns, refuses what a legal hold could not follow';
 
 CREATE FUNCTION steward.forget_dropped() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -129,6 +130,9 @@ BEGIN
          WHERE d.classid = 'pg_class'::regclass
     LOOP
         IF dropped.objsubid = 0 THEN
+            IF steward.armed() THEN
+                PERFORM steward.refuse_if_held(dropped.store);
+            END IF;
             DELETE FROM steward.store s WHERE s.relation = dropped.objid;
         ELSE
             IF dropped.row_owner = dropped.name THEN
@@ -141,11 +145,14 @@ BEGIN
                             WHERE NOT k ? dropped.name),
                    plaintext_exempt = s.plaintext_exempt - dropped.name
              WHERE s.relation = dropped.objid;
+            IF steward.armed() THEN
+                PERFORM steward.keep_holds(dropped.objid);
+            END IF;
         END IF;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION steward.forget_dropped() IS 'event trigger function of steward_drop: removes dropped tables and columns from the map';
+COMMENT ON FUNCTION steward.forget_dropped() IS 'event trigger function of steward_drop: removes dropped tables and columns from the map, and refuses if a legal hold needs them';
 
 CREATE EVENT TRIGGER steward_drop ON sql_drop EXECUTE FUNCTION steward.forget_dropped();
 ALTER EVENT TRIGGER steward_drop ENABLE ALWAYS;

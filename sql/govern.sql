@@ -268,16 +268,19 @@ BEGIN
                 USING ERRCODE = 'undefined_object', HINT = 'SELECT name, relation FROM steward.store;';
         END IF;
         released := released || ARRAY(SELECT s FROM steward.store s WHERE s.part_of = released[1].name);
+        PERFORM steward.refuse_if_held(r.name) FROM unnest(released) r;
 
         -- a store of scope service without rows or columns of its own asks for the
-        -- access trigger only: everything else is "extra", and that goes by name
+        -- triggers only: everything else is "extra", and that goes by name
         FOR step IN
             SELECT d.sql FROM steward.difference(
                 (SELECT array_agg(jsonb_populate_record(r, '{"scope": "service", "tenant": null, "row_owner": null, "append_only": false}'))
                    FROM unnest(released) r), NULL) d
              WHERE d.state = 'extra'
             UNION ALL
-            SELECT format('DROP TRIGGER IF EXISTS steward_access ON %s', m.relation::regclass) FROM steward.member(released) m
+            SELECT format('DROP TRIGGER IF EXISTS %s ON %s', t.name, m.relation::regclass)
+              FROM steward.member(released) m, unnest(ARRAY['steward_guard', 'steward_access']) t (name)
+             WHERE t.name = 'steward_access' OR NOT m.is_partition
         LOOP
             EXECUTE step.sql;
         END LOOP;

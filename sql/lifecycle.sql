@@ -12,6 +12,9 @@
  * of its own, and each one of the worker's demands the token under which it
  * claimed the task.
  *
+ * src/registry.c reads the first columns of segment, and src/hold.c those of
+ * legal_hold, by number: add columns at the end.
+ *
  * None of these has a foreign key to another: pg_restore -j would load rows
  * before what they refer to (sql/registry.sql).
  */
@@ -69,6 +72,20 @@ COMMENT ON COLUMN steward.segment.shape IS 'digest of the columns and types at t
 COMMENT ON COLUMN steward.segment.lsn IS 'of a partition: WAL position after its export, taken under a lock that keeps writers out; no page may be younger at purge';
 COMMENT ON COLUMN steward.segment.task IS 'the task that drives it';
 COMMENT ON COLUMN steward.segment.error IS 'why the last attempt failed';
+
+CREATE FUNCTION steward.segment_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'steward_segment_changed';
+COMMENT ON FUNCTION steward.segment_changed() IS
+    'trigger on steward.segment: every session looks again whether the segment''s table is sealed';
+CREATE TRIGGER segment_changed AFTER INSERT OR UPDATE OF relation, state ON steward.segment
+    FOR EACH ROW WHEN (NEW.kind = 'partition') EXECUTE FUNCTION steward.segment_changed();
+CREATE TRIGGER segment_deleted AFTER DELETE ON steward.segment
+    FOR EACH ROW WHEN (OLD.kind = 'partition') EXECUTE FUNCTION steward.segment_changed();
+CREATE TRIGGER registry_changed AFTER TRUNCATE ON steward.segment
+    FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
+ALTER TABLE steward.segment ENABLE ALWAYS TRIGGER segment_changed;
+ALTER TABLE steward.segment ENABLE ALWAYS TRIGGER segment_deleted;
+ALTER TABLE steward.segment ENABLE ALWAYS TRIGGER registry_changed;
 
 CREATE TABLE steward.archive (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -164,8 +181,12 @@ CREATE TABLE steward.legal_hold (
 COMMENT ON TABLE steward.legal_hold IS 'what is never deleted or purged while the hold lasts: a store, a tenant, or the rows of a store that match a predicate';
 COMMENT ON COLUMN steward.legal_hold.store IS 'NULL: every store that has the tenant';
 COMMENT ON COLUMN steward.legal_hold.tenant IS 'NULL: every tenant';
-COMMENT ON COLUMN steward.legal_hold.predicate IS 'a condition on the store''s columns; NULL: every row';
+COMMENT ON COLUMN steward.legal_hold.predicate IS 'a condition on the store''s columns, as steward.hold() wrote it down; NULL: every row';
 COMMENT ON COLUMN steward.legal_hold.expires_at IS 'when it ends by itself; NULL: when it is released';
+
+CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON steward.legal_hold
+    FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
+ALTER TABLE steward.legal_hold ENABLE ALWAYS TRIGGER registry_changed;
 
 CREATE TABLE steward.tenant_end (
     tenant text PRIMARY KEY,
@@ -207,6 +228,19 @@ BEGIN
                                       'numbers of steward.' || name);
         END IF;
         EXECUTE pg_catalog.format('GRANT SELECT ON steward.%I TO steward_admin, steward_pipeline, steward_operator, steward_auditor', name);
+    END LOOP;
+END
+$$;
+
+DO $$
+DECLARE
+    named record;
+BEGIN
+    FOR named IN
+        SELECT c.oid::pg_catalog.regclass AS id, pg_catalog.regexp_replace(c.relname, '_id_seq$', '') AS name FROM pg_catalog.pg_class c
+         WHERE c.relnamespace = 'steward'::pg_catalog.regnamespace AND c.relkind = 'S'
+    LOOP
+        EXECUTE pg_catalog.format('COMMENT ON SEQUENCE %s IS %L', named.id, 'numbers the rows of steward.' || named.name);
     END LOOP;
 END
 $$;

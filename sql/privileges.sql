@@ -6,6 +6,7 @@
  * constraints and policies call.  The steward roles read the map and its
  * findings.  Only steward_admin changes the map: those functions run as the
  * extension's owner, and the steps that they are made of are nobody's to call.
+ * steward_operator places and releases holds.
  * Trigger functions need no right to fire, but PostgreSQL
  * clones a row trigger to a new partition as whoever makes the partition.
  */
@@ -16,7 +17,7 @@ DECLARE
     f record;
 BEGIN
     FOR f IN
-        SELECT p.oid::pg_catalog.regprocedure AS id, l.lanname
+        SELECT p.oid::pg_catalog.regprocedure AS id, p.proname, l.lanname
           FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
          WHERE p.pronamespace = 'steward'::pg_catalog.regnamespace
            AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
@@ -24,7 +25,7 @@ BEGIN
            AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store'))
     LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s', f.id,
-            CASE WHEN f.lanname IN ('c', 'internal') AND f.id::text !~ 'worker_progress' THEN 'PUBLIC'
+            CASE WHEN f.lanname IN ('c', 'internal') AND f.proname NOT IN ('worker_progress', 'check_predicate') THEN 'PUBLIC'
                  ELSE 'steward_admin, steward_pipeline, steward_operator, steward_auditor' END);
     END LOOP;
 END
@@ -37,6 +38,9 @@ GRANT EXECUTE ON FUNCTION
     steward.govern(regclass, text, text, text, text, text, text, jsonb, jsonb, text, text, boolean, text, jsonb, jsonb),
     steward.alter_store(text, jsonb), steward.release(text), steward.arm(), steward.install_template(text, text)
     TO steward_admin;
+
+GRANT EXECUTE ON FUNCTION steward.hold(text, text, text, text, timestamptz), steward.release_hold(bigint, text)
+    TO steward_admin, steward_operator;
 
 GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.template_service, steward.template_store
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

@@ -68,7 +68,7 @@ COMMENT ON COLUMN steward.store.registry IS 'true for the store that says which 
 CREATE FUNCTION steward.registry_changed() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'steward_registry_changed';
 COMMENT ON FUNCTION steward.registry_changed() IS
-    'trigger on steward.service and steward.store: every session forgets what it cached of them';
+    'trigger on steward.service, steward.store and steward.legal_hold: every session forgets what it cached of them';
 CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON steward.service
     FOR EACH STATEMENT EXECUTE FUNCTION steward.registry_changed();
 CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON steward.store
@@ -81,6 +81,14 @@ CREATE FUNCTION steward.follow_name() RETURNS trigger
 BEGIN
     IF TG_RELID = 'steward.store'::regclass THEN
         UPDATE steward.store s SET part_of = NEW.name WHERE s.part_of = OLD.name;
+        -- what has been done to a store is told of it even when it is gone
+        IF TG_OP = 'UPDATE' THEN
+            UPDATE steward.segment g SET store = NEW.name WHERE g.store = OLD.name;
+            UPDATE steward.archive a SET store = NEW.name WHERE a.store = OLD.name;
+            UPDATE steward.task t SET store = NEW.name WHERE t.store = OLD.name;
+            UPDATE steward.legal_hold h SET store = NEW.name WHERE h.store = OLD.name;
+            UPDATE steward.retention_override o SET store = NEW.name WHERE o.store = OLD.name;
+        END IF;
     ELSIF TG_OP = 'UPDATE' THEN
         UPDATE steward.store s SET owner = NEW.name WHERE s.owner = OLD.name;
     ELSIF EXISTS (SELECT FROM steward.store s WHERE s.owner = OLD.name) THEN
@@ -91,7 +99,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION steward.follow_name() IS
-    'trigger on steward.service and steward.store: owner and part_of follow a new name, a store''s parts stand alone when it goes, and a service that owns stores stays';
+    'trigger on steward.service and steward.store: owner, part_of, holds and what retention knows follow a new name, a store''s parts stand alone when it goes, and a service that owns stores stays';
 CREATE TRIGGER follow_name AFTER DELETE OR UPDATE OF name ON steward.service
     FOR EACH ROW EXECUTE FUNCTION steward.follow_name();
 CREATE TRIGGER follow_name AFTER DELETE OR UPDATE OF name ON steward.store

@@ -84,11 +84,9 @@ CREATE FUNCTION steward.difference(stores steward.store[], services steward.serv
     want_trigger AS (
         SELECT m.store, m.relation, m.ident, m.is_root, w.name, w.type, w.events, w.level, w.function, m.is_partition AND w.cloned AS cloned
           FROM s JOIN m ON m.store = s.name,
-               LATERAL (VALUES ('steward_access', 62, 'INSERT OR UPDATE OR DELETE OR TRUNCATE', 'STATEMENT', 'steward.access', true, false),
-                               ('steward_guard', 27, 'UPDATE OR DELETE', 'ROW', 'steward.guard',
-                                s.scope = 'tenant' OR s.row_owner IS NOT NULL OR s.append_only, true))
-                       w (name, type, events, level, function, wanted, cloned)
-         WHERE w.wanted),
+               LATERAL (VALUES ('steward_access', 62, 'INSERT OR UPDATE OR DELETE OR TRUNCATE', 'STATEMENT', 'steward.access', false),
+                               ('steward_guard', 27, 'UPDATE OR DELETE', 'ROW', 'steward.guard', true))
+                       w (name, type, events, level, function, cloned)),
     have_trigger AS (
         SELECT m.store, m.relation, m.ident, m.is_root, t.tgname::text AS name, t.tgtype AS type, t.tgenabled AS enabled,
                t.tgfoid, t.tgqual IS NOT NULL OR t.tgattr::text <> '' AS narrowed, t.tgparentid <> 0 AS cloned

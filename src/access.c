@@ -6,7 +6,8 @@
  * Three doors lead to one decision, access_judge():
  *	- ExecutorCheckPerms_hook sees every query, a superuser's included, but
  *	  neither TRUNCATE nor logical apply;
- *	- object_access_hook sees TRUNCATE, by relation, of a partition too;
+ *	- object_access_hook sees TRUNCATE, by relation, of a partition too, and
+ *	  DROP and DETACH;
  *	- the statement trigger steward_access sees both, and works without
  *	  shared_preload_libraries.
  * Hooks are chained: the next one is asked first, and its refusal stands.
@@ -20,12 +21,19 @@
  */
 #include "steward.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(steward_access);
 
@@ -38,6 +46,9 @@ typedef enum AccessVerdict
 	ACCESS_NOT_OWNER_READ,		/* reads are the owner's alone */
 	ACCESS_NOT_OWNER_WRITE,
 	ACCESS_APPEND_ONLY,
+	ACCESS_SEALED,				/* retention is archiving it */
+	ACCESS_HELD,				/* TRUNCATE, DROP, DETACH of a store under a
+								 * legal hold */
 	ACCESS_ALL_TENANTS,			/* TRUNCATE of a tenant store */
 	ACCESS_ALL_ROW_OWNERS		/* TRUNCATE of a store with a row owner */
 } AccessVerdict;
@@ -48,7 +59,8 @@ typedef enum AccessKind
 	ACCESS_READ,
 	ACCESS_INSERT,
 	ACCESS_CHANGE,				/* UPDATE, DELETE */
-	ACCESS_TRUNCATE
+	ACCESS_TRUNCATE,
+	ACCESS_REMOVE				/* DROP, DETACH */
 } AccessKind;
 
 /* ---- the decision ------------------------------------------------------ */
@@ -79,15 +91,32 @@ may_read(const StewardPolicy *policy)
 		steward_owns_relation(policy->relid, GetUserId());
 }
 
+/* A hold may have expired since the policy was read */
+static bool
+is_held(const StewardPolicy *policy)
+{
+	return policy->held && hold_concerns(policy);
+}
+
 static AccessVerdict
 access_judge(const StewardPolicy *policy, AccessKind kind)
 {
 	if (kind == ACCESS_READ)
 		return may_read(policy) ? ACCESS_GRANTED : ACCESS_NOT_OWNER_READ;
+
+	/* retention judges the rows itself; the guard sees each that it deletes */
+	if (actor_is_retention(policy->relid))
+		return ACCESS_GRANTED;
+	if (policy->segment != 0)
+		return ACCESS_SEALED;
+	if (kind == ACCESS_REMOVE)
+		return is_held(policy) ? ACCESS_HELD : ACCESS_GRANTED;
 	if (!may_write(policy))
 		return ACCESS_NOT_OWNER_WRITE;
 	if (policy->append_only && kind != ACCESS_INSERT)
 		return ACCESS_APPEND_ONLY;
+	if (kind == ACCESS_TRUNCATE && is_held(policy))
+		return ACCESS_HELD;
 	if (kind == ACCESS_TRUNCATE && policy->scope == SCOPE_TENANT &&
 		!actor_is_cross_tenant())
 		return ACCESS_ALL_TENANTS;
@@ -99,16 +128,6 @@ access_judge(const StewardPolicy *policy, AccessKind kind)
 
 /* ---- the errors -------------------------------------------------------- */
 
-/* Name the table in the error's fields, as core does for its constraints */
-static int
-err_relation(Oid relid)
-{
-	err_generic_string(PG_DIAG_SCHEMA_NAME,
-					   get_namespace_name(get_rel_namespace(relid)));
-	err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(relid));
-	return 0;
-}
-
 static void
 refuse_stranger(const StewardPolicy *policy, bool write)
 {
@@ -117,7 +136,7 @@ refuse_stranger(const StewardPolicy *policy, bool write)
 	const char *owner = GetUserNameFromId(policy->owner_role, true);
 
 	steward_refuse(STEWARD_RULE_OWNER,
-				   err_relation(policy->relid),
+				   steward_err_relation(policy->relid),
 				   errmsg(write
 						  ? "only service \"%s\" may write store \"%s\""
 						  : "only service \"%s\" may read store \"%s\"",
@@ -137,7 +156,7 @@ void
 access_refuse_change(const StewardPolicy *policy)
 {
 	steward_refuse(STEWARD_RULE_APPEND_ONLY,
-				   err_relation(policy->relid),
+				   steward_err_relation(policy->relid),
 				   errmsg("store \"%s\" is append-only",
 						  NameStr(policy->store)),
 				   errdetail("Its rows are inserted and read; UPDATE, DELETE and TRUNCATE are refused for everyone."),
@@ -145,11 +164,25 @@ access_refuse_change(const StewardPolicy *policy)
 	pg_unreachable();
 }
 
+void
+access_refuse_sealed(const StewardPolicy *policy)
+{
+	steward_refuse(STEWARD_RULE_SEALED,
+				   steward_err_relation(policy->relid),
+				   errmsg("table \"%s\" is being archived",
+						  get_rel_name(policy->relid)),
+				   errdetail("It belongs to segment " INT64_FORMAT " of store \"%s\".",
+							 policy->segment, NameStr(policy->store)),
+				   errhint("Write to \"%s\", the store's table; what is archived is changed after it has been restored.",
+						   get_rel_name(policy->root)));
+	pg_unreachable();
+}
+
 static void
 refuse_all_tenants(const StewardPolicy *policy)
 {
 	steward_refuse(STEWARD_RULE_TENANT,
-				   err_relation(policy->relid),
+				   steward_err_relation(policy->relid),
 				   errmsg("TRUNCATE of store \"%s\" would remove rows of every tenant",
 						  NameStr(policy->store)),
 				   errhint("DELETE the tenant's rows, or run it as a member of steward_cross_tenant."));
@@ -159,7 +192,7 @@ static void
 refuse_all_row_owners(const StewardPolicy *policy)
 {
 	steward_refuse(STEWARD_RULE_ROW_OWNER,
-				   err_relation(policy->relid),
+				   steward_err_relation(policy->relid),
 				   errmsg("TRUNCATE of store \"%s\" would remove rows of every service",
 						  NameStr(policy->store)),
 				   errhint("DELETE the service's rows, or run it as a pipeline that is a member of steward_cross_tenant."));
@@ -178,6 +211,12 @@ access_refuse(const StewardPolicy *policy, AccessVerdict verdict)
 			break;
 		case ACCESS_APPEND_ONLY:
 			access_refuse_change(policy);
+			break;
+		case ACCESS_SEALED:
+			access_refuse_sealed(policy);
+			break;
+		case ACCESS_HELD:
+			hold_refuse_store(policy);
 			break;
 		case ACCESS_ALL_TENANTS:
 			refuse_all_tenants(policy);
@@ -242,7 +281,7 @@ access_check_perms(STEWARD_CHECK_PERMS_ARGS)
 	return true;
 }
 
-/* ---- door two: TRUNCATE ------------------------------------------------ */
+/* ---- door two: TRUNCATE, DROP, DETACH ---------------------------------- */
 
 static void
 judge_relation(Oid relid, AccessKind kind)
@@ -254,13 +293,62 @@ judge_relation(Oid relid, AccessKind kind)
 }
 
 static void
+judge_drop(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
+		judge_relation(relid, ACCESS_REMOVE);
+}
+
+/* Is the child, as this command leaves it, below the parent? */
+static bool
+is_attached(Oid child, Oid parent)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(child));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true,
+							  SnapshotSelf, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found |= ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* The hook is told of an inheritance that begins and of one that ends alike */
+static void
+judge_inheritance(Oid child, Oid parent)
+{
+	StewardPolicy policy;
+
+	if (!actor_is_retention(child) &&
+		registry_policy(parent, &policy) && is_held(&policy) &&
+		!is_attached(child, parent))
+		access_refuse(&policy, ACCESS_HELD);
+}
+
+static void
 access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 			  void *arg)
 {
 	if (next_object_access)
 		next_object_access(access, classId, objectId, subId, arg);
-	if (access == OAT_TRUNCATE && classId == RelationRelationId)
+	if (classId == RelationRelationId && access == OAT_TRUNCATE)
 		judge_relation(objectId, ACCESS_TRUNCATE);
+	else if (classId == RelationRelationId && access == OAT_DROP &&
+			 subId == 0 && registry_armed())
+		judge_drop(objectId);
+	else if (classId == InheritsRelationId && access == OAT_POST_ALTER &&
+			 registry_armed())
+		judge_inheritance(objectId,
+						  ((ObjectAccessPostAlter *) arg)->auxiliary_id);
 }
 
 void

@@ -9,7 +9,7 @@
  * trigger is ENABLE ALWAYS and is not on the INSERT path, so COPY keeps its
  * speed.  The incoming row is admit.c's.
  *
- * No locks; no allocation.
+ * No locks; no allocation, except where a hold's predicate needs it.
  */
 #include "steward.h"
 
@@ -45,13 +45,28 @@ guard_row_owner(const StewardPolicy *policy, TupleDesc desc, HeapTuple row)
 	admit_row_owner(value, isnull);
 }
 
+/* Whose row is it, and may it change at all? */
+static void
+guard_row(const StewardPolicy *policy, TupleDesc desc, HeapTuple row)
+{
+	if (policy->segment != 0)
+		access_refuse_sealed(policy);
+	if (policy->append_only)
+		access_refuse_change(policy);
+	if (policy->scope == SCOPE_TENANT)
+		guard_tenant(policy, desc, row);
+	if (policy->row_owner > 0)
+		guard_row_owner(policy, desc, row);
+}
+
 /* guard(): trigger, before update or delete, for each row, enabled always */
 Datum
 steward_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Relation	rel;
 	StewardPolicy policy;
-	TupleDesc	desc;
+	bool		update;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
@@ -61,16 +76,17 @@ steward_guard(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("steward.guard() is a trigger function for each row before update or delete"));
 
-	if (registry_policy(RelationGetRelid(trigger->tg_relation), &policy))
+	rel = trigger->tg_relation;
+	update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	if (registry_policy(RelationGetRelid(rel), &policy))
 	{
-		desc = RelationGetDescr(trigger->tg_relation);
-		if (policy.append_only)
-			access_refuse_change(&policy);
-		if (policy.scope == SCOPE_TENANT)
-			guard_tenant(&policy, desc, trigger->tg_trigtuple);
-		if (policy.row_owner > 0)
-			guard_row_owner(&policy, desc, trigger->tg_trigtuple);
+		/* retention acts for no tenant and no service; but holds bind it */
+		if (!actor_is_retention(policy.relid))
+			guard_row(&policy, RelationGetDescr(rel), trigger->tg_trigtuple);
+		if (policy.held)
+			hold_judge(&policy, rel, trigger->tg_trigtuple,
+					   update ? trigger->tg_newtuple : NULL);
 	}
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-						   trigger->tg_newtuple : trigger->tg_trigtuple);
+	return PointerGetDatum(update ? trigger->tg_newtuple
+						   : trigger->tg_trigtuple);
 }

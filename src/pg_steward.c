@@ -25,6 +25,7 @@ _PG_init(void)
 	preloaded = process_shared_preload_libraries_in_progress;
 
 	guc_init();
+	hold_init();
 	registry_init();
 	actor_init();
 	tenant_init();

@@ -12,6 +12,8 @@
  */
 #include "steward.h"
 
+#include "utils/lsyscache.h"
+
 /*
  * Unhook the context callbacks for the error that is about to be raised.
  * Whoever catches it restores the stack (PG_TRY does), so nothing is lost.
@@ -20,4 +22,14 @@ void
 steward_hush(void)
 {
 	error_context_stack = NULL;
+}
+
+/* Name the table in the error's fields, as core does for its constraints */
+int
+steward_err_relation(Oid relid)
+{
+	err_generic_string(PG_DIAG_SCHEMA_NAME,
+					   get_namespace_name(get_rel_namespace(relid)));
+	err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(relid));
+	return 0;
 }

@@ -17,8 +17,8 @@
  * is what a database without the extension pays.
  *
  * The catalog is read by systable scans: no SPI, no permission of the current
- * user, always the newest state.  AccessShareLock on the two catalog tables,
- * kept no longer than the scan.
+ * user, always the newest state.  AccessShareLock on the catalog tables, kept
+ * no longer than the scan.
  *
  * Memory: everything cached lies in one context below TopMemoryContext.
  */
@@ -45,6 +45,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(steward_registry_changed);
+PG_FUNCTION_INFO_V1(steward_segment_changed);
 PG_FUNCTION_INFO_V1(steward_armed);
 
 /* Columns of steward.store and steward.service that are read here */
@@ -58,6 +59,14 @@ PG_FUNCTION_INFO_V1(steward_armed);
 #define Natts_store_read		11
 #define Anum_service_name		1
 #define Anum_service_role		2
+
+/* Columns of steward.segment that are read here */
+#define Anum_segment_id			1
+#define Anum_segment_store		2
+#define Anum_segment_relation	3
+#define Anum_segment_kind		5
+#define Anum_segment_state		7
+#define Natts_segment_read		7
 
 /* How often the services are read again when they change meanwhile */
 #define MAX_TRIES	8
@@ -76,6 +85,8 @@ static struct
 	int			n_services;
 	Oid			store_table;	/* InvalidOid = look it up */
 	Oid			service_table;
+	Oid			segment_table;
+	Oid			hold_table;
 	uint64		generation;		/* counts invalidations */
 	enum
 	{
@@ -96,6 +107,8 @@ forget_everything(void)
 	registry.n_services = 0;
 	registry.store_table = InvalidOid;
 	registry.service_table = InvalidOid;
+	registry.segment_table = InvalidOid;
+	registry.hold_table = InvalidOid;
 	if (registry.context)
 		MemoryContextReset(registry.context);
 }
@@ -104,7 +117,8 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	if (!OidIsValid(relid) || relid == registry.store_table ||
-		relid == registry.service_table)
+		relid == registry.service_table || relid == registry.segment_table ||
+		relid == registry.hold_table)
 		forget_everything();
 	else
 	{
@@ -130,7 +144,7 @@ registry_init(void)
 	CacheRegisterSyscacheCallback(EVENTTRIGGEROID, marker_changed, (Datum) 0);
 }
 
-/* registry_changed(): the statement trigger on steward.store and .service */
+/* registry_changed(): the statement trigger on the catalog tables */
 Datum
 steward_registry_changed(PG_FUNCTION_ARGS)
 {
@@ -139,6 +153,44 @@ steward_registry_changed(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("steward.registry_changed() is a trigger function"));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/* A segment that is a table concerns that table and what is below it only */
+static void
+forget_segment(TupleDesc desc, HeapTuple row)
+{
+	bool		isnull;
+	Datum		relation = heap_getattr(row, Anum_segment_relation, desc,
+										&isnull);
+	ListCell   *lc;
+
+	if (isnull || !SearchSysCacheExists1(RELOID, relation))
+		return;
+	foreach(lc, find_all_inheritors(DatumGetObjectId(relation), NoLock, NULL))
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+}
+
+/*
+ * segment_changed(): the row trigger on steward.segment.  The worker changes a
+ * row of it at every step: everything cached need not go each time.
+ */
+Datum
+steward_segment_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("steward.segment_changed() is a trigger function for each row"));
+	desc = RelationGetDescr(trigger->tg_relation);
+	forget_segment(desc, trigger->tg_trigtuple);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		forget_segment(desc, trigger->tg_newtuple);
 	return PointerGetDatum(NULL);
 }
 
@@ -313,62 +365,145 @@ column_of(Oid relid, Datum name, bool isnull)
 		: get_attnum(relid, TextDatumGetCString(name));
 }
 
-/*
- * Read the store row whose relation is "governed" as the policy for "relid",
- * which is it or one of its descendants (columns are found by name).
- */
-static bool
-read_store(Oid governed, Oid relid, StewardPolicy *policy)
+/* A row of steward.store as the policy for "relid" (columns are found by name) */
+static void
+fill_policy(HeapTuple tuple, TupleDesc desc, Oid relid, StewardPolicy *policy)
 {
-	Relation	rel;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-	bool		found;
 	Datum		values[Natts_store_read];
 	bool		nulls[Natts_store_read];
+	int			i;
+
+	for (i = 0; i < Natts_store_read; i++)
+		values[i] = heap_getattr(tuple, i + 1, desc, &nulls[i]);
+	namestrcpy(&policy->store, TextDatumGetCString(values[Anum_store_name - 1]));
+	policy->root = DatumGetObjectId(values[Anum_store_relation - 1]);
+	policy->scope = scope_of(TextDatumGetCString(values[Anum_store_scope - 1]));
+	policy->append_only = DatumGetBool(values[Anum_store_append_only - 1]);
+	policy->tenant = column_of(relid, values[Anum_store_tenant - 1],
+							   nulls[Anum_store_tenant - 1]);
+	policy->row_owner = column_of(relid, values[Anum_store_row_owner - 1],
+								  nulls[Anum_store_row_owner - 1]);
+	if (!nulls[Anum_store_owner - 1])
+	{
+		char	   *owner = TextDatumGetCString(values[Anum_store_owner - 1]);
+
+		namestrcpy(&policy->owner, owner);
+		policy->owner_role = registry_service_role(owner, strlen(owner));
+	}
+}
+
+/*
+ * Read the store row with this key as the policy for "relid", which is the
+ * store's table or one of its descendants, or was one.
+ */
+static bool
+read_store(ScanKey key, const char *index_name, Oid relid,
+		   StewardPolicy *policy)
+{
 	Oid			table = catalog_table(&registry.store_table, "store");
-	Oid			index;
+	Oid			index = InvalidOid;
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
 
 	if (!OidIsValid(table))
 		return false;
-	index = get_relname_relid("store_relation_key", get_rel_namespace(table));
+	if (index_name)
+		index = get_relname_relid(index_name, get_rel_namespace(table));
 
 	rel = table_open(table, AccessShareLock);
-	ScanKeyInit(&key, Anum_store_relation, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(governed));
-	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, key);
 	tuple = systable_getnext(scan);
 	found = HeapTupleIsValid(tuple);
 	if (found)
-	{
-		int			i;
-
-		for (i = 0; i < Natts_store_read; i++)
-			values[i] = heap_getattr(tuple, i + 1, RelationGetDescr(rel),
-									 &nulls[i]);
-		namestrcpy(&policy->store,
-				   TextDatumGetCString(values[Anum_store_name - 1]));
-		policy->scope =
-			scope_of(TextDatumGetCString(values[Anum_store_scope - 1]));
-		policy->append_only =
-			DatumGetBool(values[Anum_store_append_only - 1]);
-		policy->tenant = column_of(relid, values[Anum_store_tenant - 1],
-								   nulls[Anum_store_tenant - 1]);
-		policy->row_owner = column_of(relid, values[Anum_store_row_owner - 1],
-									  nulls[Anum_store_row_owner - 1]);
-		if (!nulls[Anum_store_owner - 1])
-		{
-			char	   *owner = TextDatumGetCString(values[Anum_store_owner - 1]);
-
-			namestrcpy(&policy->owner, owner);
-			policy->owner_role = registry_service_role(owner, strlen(owner));
-		}
-	}
+		fill_policy(tuple, RelationGetDescr(rel), relid, policy);
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
 }
+
+static bool
+read_store_of_relation(Oid governed, Oid relid, StewardPolicy *policy)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_store_relation, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(governed));
+	return read_store(&key, "store_relation_key", relid, policy);
+}
+
+/* Without an index: its order is the database's, a system scan's is not */
+static bool
+read_store_of_name(const char *name, Oid relid, StewardPolicy *policy)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_store_name, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	return read_store(&key, NULL, relid, policy);
+}
+
+/* ---- segments ---------------------------------------------------------- */
+
+/* A partition that retention has taken */
+typedef struct Segment
+{
+	int64		id;				/* 0 = none */
+	bool		failed;
+	char	   *store;
+} Segment;
+
+static void
+fill_segment(HeapTuple tuple, TupleDesc desc, Segment *segment)
+{
+	Datum		values[Natts_segment_read];
+	bool		nulls[Natts_segment_read];
+	const char *state;
+	int			i;
+
+	for (i = 0; i < Natts_segment_read; i++)
+		values[i] = heap_getattr(tuple, i + 1, desc, &nulls[i]);
+	state = TextDatumGetCString(values[Anum_segment_state - 1]);
+	if (strcmp(TextDatumGetCString(values[Anum_segment_kind - 1]),
+			   "partition") != 0 ||
+		strcmp(state, "due") == 0 || strcmp(state, "purged") == 0)
+		return;
+	segment->id = DatumGetInt64(values[Anum_segment_id - 1]);
+	segment->failed = strcmp(state, "failed") == 0;
+	segment->store = TextDatumGetCString(values[Anum_segment_store - 1]);
+}
+
+/*
+ * The segment that this table is.  The index is partial, but every row that is
+ * looked for is in it.
+ */
+static void
+read_segment(Oid relid, Segment *segment)
+{
+	Oid			table = catalog_table(&registry.segment_table, "segment");
+	Oid			index;
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(table))
+		return;
+	index = get_relname_relid("segment_relation", get_rel_namespace(table));
+
+	rel = table_open(table, AccessShareLock);
+	ScanKeyInit(&key, Anum_segment_relation, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
+	while (segment->id == 0 &&
+		   HeapTupleIsValid(tuple = systable_getnext(scan)))
+		fill_segment(tuple, RelationGetDescr(rel), segment);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* ---- from a relation to its store --------------------------------------- */
 
 /* The direct parents of a partition or an inheritance child */
 static List *
@@ -392,22 +527,35 @@ parents_of(Oid relid)
 	return parents;
 }
 
-/* Nearest governed relation first: itself, its parents, theirs */
+/*
+ * Nearest governed relation first: itself, its parents, theirs.  A segment is
+ * sealed while retention works on it.  Detached from its parents it keeps its
+ * store's rules, and stays sealed when retention has failed, too: attached
+ * again, it is the store's.
+ */
 static bool
 find_store(Oid relid, StewardPolicy *policy)
 {
 	List	   *pending = list_make1_oid(relid);
+	Segment		segment = {0};
+	bool		attached = false;
 
-	while (pending != NIL)
+	while (pending != NIL && !attached)
 	{
 		Oid			candidate = linitial_oid(pending);
 
-		if (read_store(candidate, relid, policy))
-			return true;
+		if (segment.id == 0)
+			read_segment(candidate, &segment);
+		attached = read_store_of_relation(candidate, relid, policy);
 		pending = list_delete_first(pending);
-		pending = list_concat(pending, parents_of(candidate));
+		if (!attached)
+			pending = list_concat(pending, parents_of(candidate));
 	}
-	return false;
+	if (segment.id != 0 && !(attached && segment.failed))
+		policy->segment = segment.id;
+	return attached ||
+		(segment.id != 0 &&
+		 read_store_of_name(segment.store, relid, policy));
 }
 
 /* Whoever asks for a policy has the relation locked */
@@ -424,6 +572,9 @@ load_policy(Oid relid, StewardPolicy *policy)
 		cover_inspect(rel, policy);
 		RelationClose(rel);
 	}
+	/* an invalidation tells by this OID that the holds have changed */
+	(void) catalog_table(&registry.hold_table, "legal_hold");
+	policy->held = hold_concerns(policy);
 }
 
 static void

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "access/htup.h"
 #include "fmgr.h"
+#include "nodes/primnodes.h"
 #include "utils/relcache.h"
 
 #include "compat.h"
@@ -42,6 +44,8 @@ extern void steward_hush(void);
 				errhidestmt(true), \
 				__VA_ARGS__); \
 	} while (0)
+
+extern int	steward_err_relation(Oid relid);
 
 /* ---- guc.c ------------------------------------------------------------ */
 
@@ -90,6 +94,10 @@ typedef struct StewardPolicy
 #define NO_ADMISSION	(-1)
 	bool		covers_with_check;	/* admission judges all that WITH CHECK
 									 * does */
+	bool		held;			/* a legal hold concerns it (hold.c) */
+	int64		segment;		/* that is being archived and that it belongs
+								 * to; 0 = none */
+	Oid			root;			/* the store's table */
 	NameData	store;
 	NameData	owner;			/* the service's name */
 } StewardPolicy;
@@ -106,6 +114,18 @@ extern void tenant_init(void);
 extern bool tenant_is_set(void);
 extern bool tenant_equals(Oid type, Datum value);
 
+/* ---- predicate.c ------------------------------------------------------ */
+
+extern Expr *predicate_plan(Relation rel, const char *text);
+
+/* ---- hold.c ----------------------------------------------------------- */
+
+extern void hold_init(void);
+extern bool hold_concerns(const StewardPolicy *policy);
+extern void hold_judge(const StewardPolicy *policy, Relation rel,
+					   HeapTuple old, HeapTuple new);
+extern void hold_refuse_store(const StewardPolicy *policy);
+
 /* ---- admit.c ---------------------------------------------------------- */
 
 extern void admit_tenant(Oid type, Datum value, bool isnull);
@@ -115,6 +135,7 @@ extern void admit_row_owner(Datum service, bool isnull);
 
 extern void access_init(void);
 pg_noreturn extern void access_refuse_change(const StewardPolicy *policy);
+pg_noreturn extern void access_refuse_sealed(const StewardPolicy *policy);
 
 /* ---- cover.c ---------------------------------------------------------- */
 
