@@ -68,6 +68,15 @@ typedef struct ArchiveOptions
 } ArchiveOptions;
 
 /*
+ * The settings under which values are written and read, until the given level
+ * is undone or the transaction aborts.  archive_begin() pins them by itself
+ * and archive_finish() undoes it: what runs between the two, triggers of a
+ * DELETE included, runs under them.
+ */
+extern int	archive_pin_settings(void);
+extern void archive_unpin_settings(int level);
+
+/*
  * A DestReceiver that archives the rows of a query, any query: SELECT, or
  * DELETE ... RETURNING.  Column names are the query's.  archive_finish() ends
  * it, syncs the file and returns the summary, palloc'd in the current context.

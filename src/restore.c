@@ -187,35 +187,6 @@ load_entry(int64 archive)
 	return entry;
 }
 
-/* ---- settings that values are read under --------------------------------- */
-
-/* The writer's own; they end with unpin_settings() or the transaction */
-static int
-pin_settings(void)
-{
-	static const char *const pins[][2] = {
-		{"DateStyle", "ISO, YMD"},
-		{"IntervalStyle", "postgres"},
-		{"TimeZone", "UTC"},
-		{"lc_monetary", "C"},
-		{"xmloption", "content"},
-	};
-	int			level = NewGUCNestLevel();
-	int			i;
-
-	for (i = 0; i < lengthof(pins); i++)
-		(void) set_config_option(pins[i][0], pins[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
-	return level;
-}
-
-static void
-unpin_settings(int level)
-{
-	AtEOXact_GUC(true, level);
-}
-
 /* ---- lines -------------------------------------------------------------- */
 
 /* How each line of an archive begins its columns: ,"name": */
@@ -1023,7 +994,7 @@ copy_as_owner(Restore *restore, Relation rel, bool own, ArrayType *key_from,
 	MemoryContext context = CurrentMemoryContext;
 	Restore    *outer = restoring;
 	Oid			exempt = actor_set_retention(own ? RelationGetRelid(rel) : InvalidOid);
-	int			level = pin_settings();
+	int			level = archive_pin_settings();
 	volatile uint64 rows = 0;
 	Oid			user;
 	int			security;
@@ -1047,7 +1018,7 @@ copy_as_owner(Restore *restore, Relation rel, bool own, ArrayType *key_from,
 	restoring = outer;
 	(void) actor_set_retention(exempt);
 	SetUserIdAndSecContext(user, security);
-	unpin_settings(level);
+	archive_unpin_settings(level);
 	return rows;
 }
 
@@ -1358,7 +1329,7 @@ read_archive(FunctionCallInfo fcinfo, bool typed)
 	reading->line_context = AllocSetContextCreate(context, "pg_steward line",
 												  ALLOCSET_DEFAULT_SIZES);
 
-	level = pin_settings();
+	level = archive_pin_settings();
 	PG_TRY();
 	{
 		while (archive_next_frame(reader, reading->from, reading->to, &lines))
@@ -1373,7 +1344,7 @@ read_archive(FunctionCallInfo fcinfo, bool typed)
 		rethrow_silently(context);
 	}
 	PG_END_TRY();
-	unpin_settings(level);
+	archive_unpin_settings(level);
 	MemoryContextDelete(reading->line_context);
 	archive_close(reader);
 }
