@@ -221,6 +221,16 @@ actor_is_retention(Oid relid)
 	return OidIsValid(relid) && retention_table == relid;
 }
 
+/*
+ * Is retention working on any table?  For admission, which judges a row and
+ * does not know its table: the access plane has judged the statement by then.
+ */
+bool
+actor_is_retention_active(void)
+{
+	return OidIsValid(retention_table);
+}
+
 void
 actor_init(void)
 {

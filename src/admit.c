@@ -8,6 +8,7 @@
  * row.  They return true or do not return.
  *
  * An unarmed database admits everything: it is being restored (registry.c).
+ * So does retention, which brings archived rows of every tenant back.
  *
  * No locks; no allocation on the way to "yes".
  */
@@ -34,7 +35,7 @@ admit_tenant(Oid type, Datum value, bool isnull)
 {
 	if (!isnull && tenant_equals(type, value))
 		return;
-	if (!registry_armed())
+	if (!registry_armed() || actor_is_retention_active())
 		return;
 	if (actor_is_cross_tenant())
 	{
@@ -65,7 +66,7 @@ admit_row_owner(Datum service, bool isnull)
 	struct varlena *name;
 	Oid			role;
 
-	if (!registry_armed())
+	if (!registry_armed() || actor_is_retention_active())
 		return;
 	if (!isnull)
 	{

@@ -121,4 +121,53 @@ typedef struct ArchiveFacts
  */
 extern void archive_verify(const ArchiveFacts *facts);
 
+/* ---- archive_reader.c: frame by frame, proven as they are read ----------- */
+
+typedef struct ArchiveReader ArchiveReader;
+
+typedef struct ArchiveColumn
+{
+	char	   *name;
+	char	   *type;
+	bool		generated;
+	bool		identity;
+} ArchiveColumn;
+
+/* What the manifest's head says, as far as readers need it */
+typedef struct ArchiveHead
+{
+	int			n_columns;
+	ArchiveColumn *columns;		/* in the order of each line */
+	int			n_key;
+	char	  **key;			/* names of columns */
+	char	   *clock;			/* name of the column that the frames' bounds are
+								 * of; NULL: the manifest does not say */
+	char	   *ddl;
+} ArchiveHead;
+
+/* A frame's lines, until the next frame is asked for */
+typedef struct ArchiveLines
+{
+	char	   *text;			/* ends with a newline, and a NUL behind it */
+	size_t		length;
+	uint32		rows;
+} ArchiveLines;
+
+/*
+ * archive_open() reads the manifest and compares it with the facts and with
+ * the size of the data.  archive_next_frame() reads and proves the next frame
+ * that may hold a clock value in [from, to); DT_NOBEGIN and DT_NOEND stand for
+ * no bound, and without bounds each frame comes.  False: there is none.  Both
+ * raise XX001 when something is not as it must be.
+ *
+ * The reader lives in a memory context of its own below the current one, and
+ * everything it holds goes with that.  Needs no transaction.
+ */
+extern ArchiveReader *archive_open(const ArchiveFacts *facts);
+extern const ArchiveHead *archive_head(const ArchiveReader *reader);
+extern const ArchiveSummary *archive_summary(const ArchiveReader *reader);
+extern bool archive_next_frame(ArchiveReader *reader, TimestampTz from,
+							   TimestampTz to, ArchiveLines *lines);
+extern void archive_close(ArchiveReader *reader);
+
 #endif							/* STEWARD_ARCHIVE_H */

@@ -92,6 +92,25 @@ typedef RangeTblEntry StewardPermissions;
 	(steward_check_enforced(check) \
 	 ? ExecPrepareExpr((Expr *) steward_check_node(rel, check), (estate)) : NULL)
 
+/*
+ * Since 16 the callbacks of core's JSON parser return a result, and since 17 a
+ * lexer's memory may be the caller's.
+ */
+#if PG_VERSION_NUM >= 160000
+#define STEWARD_JSON_RESULT		JsonParseErrorType
+#define STEWARD_JSON_SUCCESS	JSON_SUCCESS
+#else
+#define STEWARD_JSON_RESULT		void
+#define STEWARD_JSON_SUCCESS
+#endif
+#if PG_VERSION_NUM >= 170000
+#define steward_json_lexer(text, length) \
+	makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, true)
+#else
+#define steward_json_lexer(text, length) \
+	makeJsonLexContextCstringLen((text), (length), PG_UTF8, true)
+#endif
+
 /* 18 spells it as the standard does: before the declaration */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		pg_attribute_noreturn()

@@ -112,7 +112,7 @@ check_where_columns(Relation rel, Node *where)
 }
 
 /* The WHERE clause as COPY plans it: an implicitly ANDed list of quals */
-static Node *
+Node *
 copy_where(ParseState *pstate, ParseNamespaceItem *nsitem, Relation rel,
 		   Node *clause)
 {

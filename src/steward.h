@@ -69,6 +69,7 @@ extern bool actor_is_migrator(void);
 extern bool actor_reads_all(void);
 extern Oid	actor_set_retention(Oid relid);
 extern bool actor_is_retention(Oid relid);
+extern bool actor_is_retention_active(void);
 
 /* ---- registry.c ------------------------------------------------------- */
 
@@ -151,6 +152,13 @@ extern void with_check_init(void);
 
 /* ---- copy.c ----------------------------------------------------------- */
 
+struct ParseState;
+struct ParseNamespaceItem;
+struct Node;
+
+extern struct Node *copy_where(struct ParseState *pstate,
+							   struct ParseNamespaceItem *nsitem,
+							   Relation rel, struct Node *clause);
 extern void copy_init(void);
 
 #endif							/* STEWARD_H */

@@ -52,4 +52,8 @@ extern uint64 store_size(StoreObject *object);
 extern void store_close(StoreObject *object);
 extern bool store_remove(const char *base, const char *path);
 
+/* ---- the drivers, for store.c only -------------------------------------- */
+
+extern const StoreDriver store_file_driver;
+
 #endif							/* STEWARD_STORE_H */
