@@ -223,7 +223,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET quote_all_identifiers = off SET jit = off AS $$
     WITH rule AS MATERIALIZED (
-        SELECT r.*, steward.hold_clause(r.store) AS hold
+        SELECT r.*, steward.time_before(r.period, r.clock_type) AS cutoff, steward.hold_clause(r.store) AS hold
           FROM steward.retention_rule(plan_retention.store) r WHERE r.problem IS NULL),
     exception AS MATERIALIZED (
         SELECT DISTINCT ON (r.store, l.tenant) r.store, l.tenant, o.retention
@@ -232,8 +232,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
          WHERE l.tenant IS NOT NULL
          ORDER BY r.store, l.tenant, o.store = r.store DESC),
     party AS MATERIALIZED (
-        SELECT r.store, NULL::text AS tenant, steward.time_before(r.period, r.clock_type) AS cutoff
-          FROM rule r WHERE r.until <> 'tenant_lifetime'
+        SELECT r.store, NULL::text AS tenant, r.cutoff FROM rule r WHERE r.until <> 'tenant_lifetime'
         UNION ALL
         SELECT r.store, x.tenant,
                steward.time_before(coalesce((x.retention ->> CASE r.until WHEN 'hot' THEN 'hot' ELSE 'plus' END)::interval, r.period), r.clock_type)
@@ -256,13 +255,16 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     whole AS MATERIALIZED (
         SELECT f.*, bool_and(f.fate = 'over') OVER (PARTITION BY f.leaf) AND f.bound IS NOT NULL AND r.hold = '' AS whole
           FROM fate f JOIN rule r ON r.store = f.store),
+    -- spelled once for each type, not for each store
+    ended_as AS MATERIALIZED (
+        SELECT t.type, e.ended_at, steward.tenant_literal(e.tenant, t.type) AS tenant
+          FROM (SELECT DISTINCT r.tenant_type AS type FROM rule r WHERE r.until = 'tenant_lifetime') t, steward.ended_tenants() e),
     ended AS MATERIALIZED (
         SELECT r.store, l.tenant
-          FROM rule r CROSS JOIN steward.ended_tenants() e CROSS JOIN
-               LATERAL (SELECT steward.tenant_literal(e.tenant, r.tenant_type) AS tenant) l
-          LEFT JOIN exception x ON x.store = r.store AND x.tenant = l.tenant
-         WHERE r.until = 'tenant_lifetime' AND l.tenant IS NOT NULL
-           AND e.ended_at < steward.time_before(coalesce((x.retention ->> 'plus')::interval, r.period), NULL)),
+          FROM rule r JOIN ended_as l ON l.type = r.tenant_type AND l.tenant IS NOT NULL
+          LEFT JOIN exception x ON x.store = r.store AND x.tenant = l.tenant AND x.retention ? 'plus'
+         WHERE r.until = 'tenant_lifetime'
+           AND l.ended_at < CASE WHEN x.tenant IS NULL THEN r.cutoff ELSE steward.time_before((x.retention ->> 'plus')::interval, NULL) END),
     line AS (
         -- partitions that go as a whole
         SELECT DISTINCT ON (w.leaf) w.store, 'partition' AS kind, w.leaf, w.parent, w.bound, 'true' AS condition,
