@@ -223,7 +223,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET quote_all_identifiers = off SET jit = off AS $$
     WITH rule AS MATERIALIZED (
-        SELECT r.*, steward.hold_clause(r.store) AS hold
+        SELECT r.*, steward.time_before(r.period, r.clock_type) AS cutoff, steward.hold_clause(r.store) AS hold
           FROM steward.retention_rule(plan_retention.store) r WHERE r.problem IS NULL),
     exception AS MATERIALIZED (
         SELECT DISTINCT ON (r.store, l.tenant) r.store, l.tenant, o.retention
@@ -232,8 +232,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
          WHERE l.tenant IS NOT NULL
          ORDER BY r.store, l.tenant, o.store = r.store DESC),
     party AS MATERIALIZED (
-        SELECT r.store, NULL::text AS tenant, steward.time_before(r.period, r.clock_type) AS cutoff
-          FROM rule r WHERE r.until <> 'tenant_lifetime'
+        SELECT r.store, NULL::text AS tenant, r.cutoff FROM rule r WHERE r.until <> 'tenant_lifetime'
         UNION ALL
         SELECT r.store, x.tenant,
                steward.time_before(coalesce((x.retention ->> CASE r.until WHEN 'hot' THEN 'hot' ELSE 'plus' END)::interval, r.period), r.clock_type)
@@ -256,13 +255,16 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     whole AS MATERIALIZED (
         SELECT f.*, bool_and(f.fate = 'over') OVER (PARTITION BY f.leaf) AND f.bound IS NOT NULL AND r.hold = '' AS whole
           FROM fate f JOIN rule r ON r.store = f.store),
+    -- spelled once for each type, not for each store
+    ended_as AS MATERIALIZED (
+        SELECT t.type, e.ended_at, steward.tenant_literal(e.tenant, t.type) AS tenant
+          FROM (SELECT DISTINCT r.tenant_type AS type FROM rule r WHERE r.until = 'tenant_lifetime') t, steward.ended_tenants() e),
     ended AS MATERIALIZED (
         SELECT r.store, l.tenant
-          FROM rule r CROSS JOIN steward.ended_tenants() e CROSS JOIN
-               LATERAL (SELECT steward.tenant_literal(e.tenant, r.tenant_type) AS tenant) l
-          LEFT JOIN exception x ON x.store = r.store AND x.tenant = l.tenant
-         WHERE r.until = 'tenant_lifetime' AND l.tenant IS NOT NULL
-           AND e.ended_at < steward.time_before(coalesce((x.retention ->> 'plus')::interval, r.period), NULL)),
+          FROM rule r JOIN ended_as l ON l.type = r.tenant_type AND l.tenant IS NOT NULL
+          LEFT JOIN exception x ON x.store = r.store AND x.tenant = l.tenant AND x.retention ? 'plus'
+         WHERE r.until = 'tenant_lifetime'
+           AND l.ended_at < CASE WHEN x.tenant IS NULL THEN r.cutoff ELSE steward.time_before((x.retention ->> 'plus')::interval, NULL) END),
     line AS (
         -- partitions that go as a whole
         SELECT DISTINCT ON (w.leaf) w.store, 'partition' AS kind, w.leaf, w.parent, w.bound, 'true' AS condition,
@@ -307,7 +309,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
                     GROUP BY i.indexrelid, i.indisprimary HAVING bool_and(a.attnotnull)
                     ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k ON true)
     SELECT n.store, n.kind, r.action, n.leaf, n.parent, n.bound, n.condition,
-           CASE WHEN n.kind = 'rows' THEN CASE WHEN k.by_clock THEN r.clock || array_remove(k.columns, r.clock) ELSE k.columns END END,
+           CASE WHEN n.kind = 'rows' THEN CASE WHEN k.by_clock AND k.columns IS NOT NULL THEN r.clock || array_remove(k.columns, r.clock) ELSE k.columns END END,
            n.tenant, n.time_from, n.time_to, o.rank,
            CASE WHEN n.kind = 'rows' THEN CASE WHEN k.columns IS NULL THEN 'no primary key' END
                 WHEN EXISTS (SELECT FROM steward.task t WHERE t.kind = 'rows' AND t.state IN ('queued', 'running')
@@ -319,6 +321,29 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
 $$;
 COMMENT ON FUNCTION steward.plan_retention(text) IS
     'what retention has to do now, for a store and its parts or for all: whole partitions, and tables with the condition of the rows. Changes nothing, and reads no rows but the tenant registry''s. key: the columns whose order cuts batches; rank: lower goes first; blocked: why it cannot be done';
+
+-- The registry's row must not go before its tenant's end is remembered
+CREATE FUNCTION steward.registry_clause(store text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+    SELECT coalesce((SELECT format(' AND %I = ANY (%L::%s[])', r.tenant,
+                                   ARRAY(SELECT e.tenant FROM steward.tenant_end e WHERE e.source = r.store AND e.ended_at <= now() ORDER BY e.tenant),
+                                   r.tenant_type)
+                       FROM steward.retention_rule(registry_clause.store) r
+                      WHERE r.store = registry_clause.store AND r.registry AND r.tenant_type IS NOT NULL), '')
+$$;
+COMMENT ON FUNCTION steward.registry_clause(text) IS
+    'what to add to a condition on the tenant registry, so that it covers only rows whose tenant''s end steward.tenant_end remembers; empty for other stores';
+
+-- A task may wait while a hold is placed or a tenant comes back to life
+CREATE FUNCTION steward.due_condition(store text, relation regclass, tenant text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT p.condition || steward.registry_clause(p.store)
+      FROM steward.plan_retention(due_condition.store) p
+     WHERE p.store = due_condition.store AND p.kind = 'rows' AND p.blocked IS NULL AND p.relation = due_condition.relation
+       AND p.tenant IS NOT DISTINCT FROM due_condition.tenant
+$$;
+COMMENT ON FUNCTION steward.due_condition(text, regclass, text) IS
+    'which rows of a table are due now, for the worker that begins a task: what a line of the plan says at this moment; NULL: none any more';
 
 -- ---- exceptions ----------------------------------------------------------------
 
@@ -501,7 +526,7 @@ COMMENT ON FUNCTION steward.due(text) IS
 CREATE FUNCTION steward.clock_problem() RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN now() < e.started_at - interval '1 minute'
-                THEN format('the clock stands %s before the last enforcement', justify_interval(date_trunc('minute', e.started_at - now())))
+                THEN format('the clock stands %s minutes before the last enforcement', ceil(extract(epoch FROM e.started_at - now()) / 60))
                 WHEN now() > e.started_at + interval '90 days'
                 THEN format('the last enforcement was %s days ago', extract(day FROM now() - e.started_at)) END
       FROM (SELECT x.started_at FROM steward.enforcement x ORDER BY x.id DESC LIMIT 1) e
@@ -547,7 +572,7 @@ BEGIN
     PERFORM steward.sync_tenant_ends();
 
     FOR n IN
-        SELECT p.*, r.by_tenant, r.tenant_type, CASE WHEN r.registry THEN r.tenant END AS registry_column
+        SELECT p.*, r.by_tenant, CASE WHEN r.registry THEN steward.registry_clause(r.store) ELSE '' END AS registry_clause
           FROM steward.plan_retention(enforce_retention.store) p JOIN steward.retention_rule(enforce_retention.store) r ON r.store = p.store
          WHERE p.blocked IS NULL
          ORDER BY p.rank, p.store, p.time_to NULLS FIRST, p.relation::text, p.tenant NULLS FIRST
@@ -561,11 +586,7 @@ BEGIN
             found := found + more;
             CONTINUE;
         END IF;
-        -- the registry's row must not go before its tenant's end is remembered
-        IF n.registry_column IS NOT NULL THEN
-            n.condition := n.condition || format(' AND %I = ANY (%L::%s[])', n.registry_column,
-                               ARRAY(SELECT e.tenant FROM steward.tenant_end e WHERE e.source = n.store), n.tenant_type);
-        END IF;
+        n.condition := n.condition || n.registry_clause;
         CONTINUE WHEN NOT steward.any_row(n.relation, n.condition);
         INSERT INTO steward.task (kind, store, target, argument, rank)
         VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, n.tenant),

@@ -292,3 +292,75 @@ BEGIN
 	DROP TABLE conform.record;
 END
 $$;
+
+-- What retention would do after somebody did something; all of it is undone
+CREATE FUNCTION conform.due_after(store text, actor name, statement text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+	outcome text;
+	s steward.store;
+BEGIN
+	SELECT * INTO s FROM steward.store x WHERE x.name = due_after.store;
+	IF (SELECT relkind FROM pg_class WHERE oid = s.relation) = 'p' THEN
+		PERFORM steward.make_months(s.relation, 20, 0);
+	END IF;
+	PERFORM steward.set_tenant(conform.a());
+	PERFORM set_config('role', actor, true);
+	EXECUTE statement;
+	PERFORM set_config('role', 'none', true);
+	outcome := (SELECT string_agg(format('%s %s of %s', d.action, d.rows, d.store), ', ' ORDER BY d.store)
+				  FROM steward.due(due_after.store) d WHERE d.rows > 0);
+	RAISE EXCEPTION USING ERRCODE = 'UNDO0';
+EXCEPTION
+	WHEN SQLSTATE 'UNDO0' THEN
+		RETURN coalesce(outcome, 'nothing');
+	WHEN OTHERS THEN
+		RETURN SQLERRM;
+END
+$$;
+
+-- A row of the store whose clock stands at this time, beside those that are there
+CREATE FUNCTION conform.aged_sql(store text, clock_at timestamptz) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	s steward.store;
+	clock text;
+	columns text;
+BEGIN
+	SELECT * INTO s FROM steward.store x WHERE x.name = aged_sql.store;
+	clock := s.retention ->> 'clock';
+	IF (SELECT relkind FROM pg_class WHERE oid = s.relation) = 'r' THEN
+		RETURN format('UPDATE %s SET %I = %L WHERE %I = %L', s.relation, clock, clock_at, s.tenant, conform.a());
+	END IF;
+	columns := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+				 WHERE a.attrelid = s.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> clock
+				   AND a.attgenerated = '' AND a.attidentity = '');
+	RETURN format('INSERT INTO %1$s (%2$s, %3$I) SELECT %2$s, %4$L FROM %1$s WHERE %5$I = %6$L LIMIT 1',
+				  s.relation, columns, clock, clock_at, s.tenant, conform.a());
+END
+$$;
+
+-- The row that is old enough is due, and no other; the one that is not is kept
+CREATE FUNCTION conform.retention(data text, store text, owner name, action text, old interval, young interval, words text)
+	RETURNS text LANGUAGE sql AS $$
+	SELECT is(format('old: %s; young: %s',
+					 conform.due_after(store, 'conform_' || owner, conform.aged_sql(store, now() - old)),
+					 conform.due_after(store, 'conform_' || owner, conform.aged_sql(store, now() - young))),
+			  format('old: %s 1 of %s; young: nothing', action, store),
+			  format('%s: %s', data, words))
+$$;
+
+-- The same by the life of the tenant: its rows are due in the store and its
+-- parts, no other tenant's are, and none while it lives
+CREATE FUNCTION conform.tenant_retention(data text, store text, old interval, young interval, words text)
+	RETURNS text LANGUAGE sql AS $$
+	SELECT is(format('ended: %s; not long ago: %s; alive: %s',
+					 conform.due_after(store, 'conform_tenant_management', conform.aged_sql('tenant_registry', now() - old)),
+					 conform.due_after(store, 'conform_tenant_management', conform.aged_sql('tenant_registry', now() - young)),
+					 conform.due_after(store, 'conform_tenant_management', 'SELECT')),
+			  format('ended: %s; not long ago: nothing; alive: nothing',
+					 (SELECT string_agg('purge 1 of ' || s.name, ', ' ORDER BY s.name) FROM steward.store s
+					   WHERE store IN (s.name, s.part_of) AND s.scope = 'tenant' AND s.retention IS NOT DISTINCT FROM
+							 CASE s.name WHEN store THEN s.retention END)),
+			  format('%s: %s', data, words))
+$$;

@@ -25,9 +25,7 @@ SELECT conform.key_is_indexed('Tenant registry', 'tenant_management.tenants', 't
 SELECT is_empty($$SELECT s.name, a.atttypid::regtype FROM steward.store s JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = s.tenant
 				   WHERE a.atttypid <> (SELECT atttypid FROM pg_attribute WHERE attrelid = 'tenant_management.tenants'::regclass AND attname = 'tenant_id')$$,
 	'Tenant registry: Source of the tenantId discriminator: every store holds it in the registry''s type');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('tenant_registry')$$), '^sees',
-	'Tenant registry: Tenant lifetime');
+SELECT conform.retention('Tenant registry', 'tenant_registry', 'tenant_management', 'purge', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- Users, roles, permissions -----------------------------------------------
 
@@ -50,9 +48,7 @@ SELECT conform.key_is_indexed('Users, roles, permissions', 'identity_service.use
 SELECT conform.key_is_indexed('Users, roles, permissions', 'identity_service.user_roles', 'tenant_id', 'role_id');
 SELECT is((SELECT scope FROM steward.store WHERE name = 'permissions'), 'global',
 	'Users, roles, permissions: Permissions are a platform-level catalog');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('users')$$), '^sees',
-	'Users, roles, permissions: Tenant lifetime');
+SELECT conform.tenant_retention('Users, roles, permissions', 'users', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- OpenIddict tokens/clients -----------------------------------------------
 
@@ -69,9 +65,7 @@ SELECT conform.key_is_indexed('OpenIddict tokens/clients', 'authorization_server
 SELECT is((SELECT retention ->> 'until' FROM steward.store WHERE name = 'openiddict_tokens'), 'expired', 'OpenIddict tokens/clients: Token lifetime (declared)');
 SELECT is_empty($$SELECT attname FROM pg_attribute WHERE attrelid = 'authorization_server.openiddict_tokens'::regclass AND attname ~ 'payload|value|secret'$$,
 	'OpenIddict tokens/clients: no column holds a token itself');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('openiddict_tokens')$$), '^sees',
-	'OpenIddict tokens/clients: Refresh/auth-code records pruned on expiry');
+SELECT conform.retention('OpenIddict tokens/clients', 'openiddict_tokens', 'authorization_server', 'purge', '1 second', '-1 hour', 'Refresh/auth-code records pruned on expiry');
 
 -- ---- Subscriptions, editions, billing ----------------------------------------
 
@@ -96,9 +90,7 @@ SELECT is((SELECT scope FROM steward.store WHERE name = 'editions'), 'global',
 SELECT is(conform.attempt('conform_subscription_billing', conform.a(), $$INSERT INTO subscription_billing.payments (tenant_id, invoice_id, amount, currency)
 		VALUES ({a}, conform.id(9)::uuid, 10, 'EUR')$$), 'refused 23503 payments_tenant_id_invoice_id_fkey',
 	'Subscriptions, editions, billing: Transactional: a payment has an invoice, of the same tenant');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('subscriptions')$$), '^sees',
-	'Subscriptions, editions, billing: Tenant lifetime + financial retention');
+SELECT conform.tenant_retention('Subscriptions, editions, billing', 'subscriptions', '8 years', '6 years', 'Tenant lifetime + financial retention');
 
 -- ---- Feature flags, configuration --------------------------------------------
 
@@ -112,9 +104,7 @@ SELECT conform.key_is_indexed('Feature flags, configuration', 'configuration_ser
 SELECT conform.key_is_indexed('Feature flags, configuration', 'configuration_service.settings', 'tenant_id', 'setting_key');
 SELECT is(conform.attempt('conform_configuration_service', conform.a(), format('UPDATE configuration_service.settings SET value = ''1'', value_ref = %L', :'vault' || 'x')),
 	'refused 23514 settings_check', 'Feature flags, configuration: a setting is a value or a reference, never both');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('feature_flags')$$), '^sees',
-	'Feature flags, configuration: Tenant lifetime');
+SELECT conform.tenant_retention('Feature flags, configuration', 'feature_flags', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- Domain data -------------------------------------------------------------
 
@@ -128,9 +118,7 @@ SELECT conform.key_is_indexed('Domain data', 'order_service.orders', 'tenant_id'
 SELECT conform.key_is_indexed('Domain data', 'order_service.order_lines', 'tenant_id', 'order_id');
 SELECT is_empty($$SELECT s.relation FROM steward.store s JOIN pg_class c ON c.oid = s.relation JOIN steward.service v ON v.name = s.owner
 				   WHERE c.relnamespace::regnamespace::text <> v.role::text$$, 'Domain data: Product-specific schemas: each service has its own');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('orders')$$), '^sees',
-	'Domain data: Tenant lifetime');
+SELECT conform.tenant_retention('Domain data', 'orders', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- Audit entries -----------------------------------------------------------
 
@@ -171,9 +159,7 @@ SELECT conform.key_is_indexed('Audit entries', 'audit_trail_service.audit_entrie
 SELECT conform.key_is_indexed('Audit entries', 'audit_trail_service.audit_entries', 'tenant_id', 'trace_id');
 SELECT conform.key_is_indexed('Audit entries', 'audit_trail_service.audit_entries', 'tenant_id', 'resource_type', 'resource_id');
 SELECT conform.partitioned_by('Audit entries', 'audit_trail_service.audit_entries', 'occurred_at');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('audit_entries')$$), '^sees',
-	'Audit entries: Long-term (e.g. 7 yr)');
+SELECT conform.retention('Audit entries', 'audit_entries', 'audit_trail_service', 'archive', '14 months', '11 months', 'Long-term (e.g. 7 yr)');
 SELECT todo('nothing is archived yet', 1);
 SELECT has_view('steward', 'archive', 'Audit entries: Exported to Blob archive');
 
@@ -195,9 +181,7 @@ SELECT is(conform.attempt('conform_notification_service', conform.a(), $$UPDATE 
 	'Notifications: Write + delivery state');
 SELECT is(conform.attempt('conform_notification_service', conform.a(), format('UPDATE notification_service.notifications SET body_ref = %L', :'blob' || 'a-notifications/1')),
 	'refused 23514 notifications_check', 'Notifications: Large bodies/attachments in Blob: a body is here or there, never both');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('notifications')$$), '^sees',
-	'Notifications: 90 days hot, then archive');
+SELECT conform.retention('Notifications', 'notifications', 'notification_service', 'archive', '8 months', '80 days', '90 days hot, then archive');
 
 -- ---- Integration connections -------------------------------------------------
 
@@ -209,9 +193,7 @@ SELECT conform.key_is_indexed('Integration connections', 'integration_service.co
 SELECT todo('plaintext is not looked for yet', 1);
 SELECT is(conform.attempt('conform_integration_service', conform.a(), format('UPDATE integration_service.connections SET configuration = %L',
 		jsonb_build_object('client_secret', md5('1')))), 'refused 23514 steward_plaintext_free', 'Integration connections: Secrets as Key Vault references only');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('product_integration_connections')$$), '^sees',
-	'Integration connections: Tenant lifetime');
+SELECT conform.tenant_retention('Integration connections', 'product_integration_connections', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- Report definitions, runs ------------------------------------------------
 
@@ -226,9 +208,7 @@ SELECT conform.key_is_indexed('Report definitions, runs', 'reporting_analytics.r
 SELECT conform.key_is_indexed('Report definitions, runs', 'reporting_analytics.report_runs', 'tenant_id', 'report_id');
 SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute WHERE atttypid = 'bytea'::regtype AND attnum > 0
 					 AND attrelid IN (SELECT relation FROM steward.store)$$, 'Report definitions, runs: Generated artifacts in Blob: no column of the map holds bytes');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('report_definitions')$$), '^sees',
-	'Report definitions, runs: Tenant lifetime');
+SELECT conform.tenant_retention('Report definitions, runs', 'report_definitions', '1 second', '-1 day', 'Tenant lifetime');
 
 -- ---- Report / export artifacts -----------------------------------------------
 
@@ -236,10 +216,13 @@ SELECT * FROM conform.row_is('Report / export artifacts', 'Blob Storage', 'Repor
 SELECT * FROM conform.outside_store('Report / export artifacts', 'report_artifacts', 'blob', 'Reporting & Analytics', '.blob.core.windows.net/{tenant_id}-');
 SELECT ok((SELECT write_once FROM steward.store WHERE name = 'report_artifacts'), 'Report / export artifacts: Write-once, read-many (declared)');
 SELECT todo('blobs are not written by the worker yet', 1);
-SELECT has_relation('steward', 'task', 'Report / export artifacts: Write-once, read-many');
-SELECT todo('retention is not enforced yet', 2);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('report_artifacts')$$), '^sees', 'Report / export artifacts: Configurable (e.g. 1 yr)');
-SELECT has_function('steward', 'enforce_retention', 'Report / export artifacts: Lifecycle policy enforced');
+SELECT matches((SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE conrelid = 'steward.task'::regclass), 'blob',
+	'Report / export artifacts: Write-once, read-many');
+SELECT todo('blobs are not acted on yet', 2);
+SELECT is(conform.attempt('postgres', NULL, $$SELECT count(*) > 0 FROM steward.due('report_artifacts')$$), 'sees true',
+	'Report / export artifacts: Configurable (e.g. 1 yr)');
+SELECT isnt_empty($$SELECT FROM steward.due() d JOIN steward.store s ON s.name = d.store WHERE s.kind = 'blob'$$,
+	'Report / export artifacts: Lifecycle policy enforced');
 
 -- ---- Audit archive -----------------------------------------------------------
 
@@ -256,8 +239,8 @@ SELECT has_view('steward', 'archive', 'Audit archive: Long-term');
 SELECT * FROM conform.row_is('Notification attachments', 'Blob Storage', 'Notification Service', 'Write-once, read-many', '90 days then archive', '—');
 SELECT * FROM conform.outside_store('Notification attachments', 'notification_attachments', 'blob', 'Notification Service', '.blob.core.windows.net/{tenant_id}-');
 SELECT ok((SELECT write_once FROM steward.store WHERE name = 'notification_attachments'), 'Notification attachments: Write-once, read-many (declared)');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('notification_attachments')$$), '^sees',
+SELECT todo('blobs are not acted on yet', 1);
+SELECT is(conform.attempt('postgres', NULL, $$SELECT count(*) > 0 FROM steward.due('notification_attachments')$$), 'sees true',
 	'Notification attachments: 90 days then archive');
 
 -- ---- Session / hot read cache ------------------------------------------------
@@ -315,9 +298,7 @@ GRANT order_service TO conform_worker;
 SELECT is(conform.attempt('conform_worker', NULL, 'UPDATE order_service.outbox_messages SET published_at = now() WHERE published_at IS NULL'), 'does 2',
 	'Outbox messages: Drained by OutboxWorker, across tenants');
 REVOKE order_service FROM conform_worker;
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('outbox_messages')$$), '^sees',
-	'Outbox messages: Until published');
+SELECT conform.retention('Outbox messages', 'outbox_messages', 'tenant_management', 'purge', '1 second', '-1 day', 'Until published');
 
 -- ---- Secrets & connection strings --------------------------------------------
 
@@ -404,7 +385,8 @@ SELECT is_empty($$SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOI
 SELECT is_empty($$SELECT name FROM steward.store WHERE kind = 'blob' AND retention IS NULL$$,
 	'Blob is for artifacts: Reports, audit archives, and attachments go to Blob with lifecycle policies (declared)');
 SELECT todo('lifecycle policies are declared only', 1);
-SELECT has_function('steward', 'enforce_retention', 'Blob is for artifacts: go to Blob with lifecycle policies');
+SELECT isnt_empty($$SELECT FROM steward.due() d JOIN steward.store s ON s.name = d.store WHERE s.kind = 'blob'$$,
+	'Blob is for artifacts: go to Blob with lifecycle policies');
 
 -- ===========================================================================
 -- Provisioning
@@ -448,8 +430,14 @@ SELECT is(conform.attempt('conform_agent', NULL, 'SELECT count(*) FROM steward.a
 SELECT is(conform.attempt('conform_order_service', NULL, 'SELECT count(*) FROM steward.apply(steward.manifest())'), 'refused 42501',
 	'Autonomy: and not by a service');
 SELECT is_empty($$SELECT name FROM steward.store WHERE retention IS NULL AND part_of IS NULL$$, 'Governance: every store declares its retention');
-SELECT todo('retention is not enforced yet', 1);
-SELECT has_function('steward', 'enforce_retention', 'Governance: immutable audit, Key Vault-only secrets, and retention policies enforce compliance at the storage layer');
+SAVEPOINT enforced;
+CALL steward.enforce_retention();
+SELECT is_empty($$SELECT p.store, p.relation FROM steward.plan_retention() p WHERE p.kind = 'partition'
+				  UNION ALL
+				  SELECT g.store, g.relation FROM steward.segment g
+				   WHERE NOT EXISTS (SELECT FROM steward.task t WHERE t.id = g.task AND t.state = 'queued')$$,
+	'Governance: immutable audit, Key Vault-only secrets, and retention policies enforce compliance at the storage layer: what is due is on its way');
+ROLLBACK TO enforced;
 SELECT todo('no metrics yet', 1);
 SELECT isnt_empty($$SELECT FROM pg_class WHERE relnamespace = 'steward'::regnamespace AND relname ~ 'metric'$$,
 	'Observability: per-store metrics (latency, throughput, size) are emitted and tagged by tenant');

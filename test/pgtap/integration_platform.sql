@@ -24,9 +24,7 @@ SELECT * FROM conform.tenant_store('Integration connections', 'github_integratio
 SELECT * FROM conform.references_only('Integration connections', 'github_integration.connections', 'github_integration', 'credential_ref secret_ref');
 SELECT conform.key_is_indexed('Integration connections', 'github_integration.connections', 'tenant_id', 'connection_id');
 SELECT col_type_is('github_integration', 'connections', 'configuration', 'jsonb', 'Integration connections: configuration as JSON column');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('integration_connections')$$), '^sees',
-	'Integration connections: Lifetime + 90 days');
+SELECT conform.retention('Integration connections', 'integration_connections', 'github_integration', 'purge', '91 days', '89 days', 'Lifetime + 90 days');
 
 -- ---- Providers & API clients -----------------------------------------------
 
@@ -51,9 +49,7 @@ SELECT conform.key_is_indexed('Credential metadata', 'vendor_api_client_registry
 SELECT conform.key_is_indexed('Credential metadata', 'vendor_api_client_registry.credentials', 'tenant_id', 'connection_id');
 SELECT is_empty($$SELECT attname FROM pg_attribute WHERE attrelid = 'vendor_api_client_registry.credentials'::regclass AND atttypid = 'bytea'::regtype$$,
 	'Credential metadata: no secret bytes: no column can hold them as such');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('credential_metadata')$$), '^sees',
-	'Credential metadata: Lifetime + audit window');
+SELECT conform.retention('Credential metadata', 'credential_metadata', 'vendor_api_client_registry', 'purge', '13 months', '11 months', 'Lifetime + audit window');
 
 -- ---- Credential secrets -----------------------------------------------------
 
@@ -83,9 +79,7 @@ SELECT conform.partitioned_by('Integration runs', 'github_integration.runs', 'st
 SELECT conform.partitioned_by('Integration runs', 'github_integration.run_attempts', 'started_at');
 SELECT results_eq($$SELECT name FROM steward.store WHERE part_of = 'integration_runs'$$, $$VALUES ('run_attempts')$$,
 	'Integration runs: One row per run + child RunAttempt rows');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('integration_runs')$$), '^sees',
-	'Integration runs: 180 days hot, then archive');
+SELECT conform.retention('Integration runs', 'integration_runs', 'github_integration', 'archive', '8 months', '170 days', '180 days hot, then archive');
 
 -- ---- Integration failures ---------------------------------------------------
 
@@ -113,9 +107,7 @@ REVOKE github_integration FROM conform_worker;
 SELECT conform.key_is_indexed('Integration failures', 'github_integration.failures', 'tenant_id', 'failure_id');
 SELECT conform.key_is_indexed('Integration failures', 'github_integration.failures', 'tenant_id', 'status', 'next_retry_at');
 SELECT conform.partitioned_by('Integration failures', 'github_integration.failures', 'failed_at');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('integration_failures')$$), '^sees',
-	'Integration failures: 180 days');
+SELECT conform.retention('Integration failures', 'integration_failures', 'github_integration', 'purge', '8 months', '170 days', '180 days');
 
 -- ---- Webhook subscriptions --------------------------------------------------
 
@@ -126,9 +118,7 @@ SELECT * FROM conform.tenant_store('Webhook subscriptions', 'webhook_gateway.sub
 SELECT * FROM conform.references_only('Webhook subscriptions', 'webhook_gateway.subscriptions', 'webhook_gateway', 'signing_secret_ref secret_ref');
 SELECT conform.key_is_indexed('Webhook subscriptions', 'webhook_gateway.subscriptions', 'tenant_id', 'event');
 SELECT conform.key_is_indexed('Webhook subscriptions', 'webhook_gateway.subscriptions', 'tenant_id', 'subscription_id');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('webhook_subscriptions')$$), '^sees',
-	'Webhook subscriptions: Lifetime');
+SELECT conform.retention('Webhook subscriptions', 'webhook_subscriptions', 'webhook_gateway', 'purge', '1 second', '-1 day', 'Lifetime');
 
 -- ---- Webhook delivery metadata ----------------------------------------------
 
@@ -140,9 +130,7 @@ SELECT is(conform.attempt('conform_webhook_gateway', conform.a(), $$UPDATE webho
 	'Webhook delivery metadata: Append + status updates');
 SELECT conform.key_is_indexed('Webhook delivery metadata', 'webhook_gateway.deliveries', 'tenant_id', 'delivery_id');
 SELECT conform.partitioned_by('Webhook delivery metadata', 'webhook_gateway.deliveries', 'received_at');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('webhook_deliveries')$$), '^sees',
-	'Webhook delivery metadata: 90 days hot, then archive');
+SELECT conform.retention('Webhook delivery metadata', 'webhook_deliveries', 'webhook_gateway', 'archive', '8 months', '80 days', '90 days hot, then archive');
 
 -- ---- Raw webhook payloads ---------------------------------------------------
 
@@ -154,9 +142,10 @@ SELECT conform.attack('conform_webhook_gateway', conform.a(), 'webhook_gateway.d
 		   :'blob' || conform.a() || '-payloads/1.json?sv=2024-11-04&' || 'sig=' || md5('sample')), 'does 1', 'refused 22P02',
 	'Raw webhook payloads: short-lived SAS: none is stored beside the address');
 SELECT todo('blobs are not written by the worker yet', 1);
-SELECT has_relation('steward', 'task', 'Raw webhook payloads: Write once on ingress; read on replay');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('raw_webhook_payloads')$$), '^sees',
+SELECT matches((SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE conrelid = 'steward.task'::regclass), 'blob',
+	'Raw webhook payloads: Write once on ingress; read on replay');
+SELECT todo('blobs are not acted on yet', 1);
+SELECT is(conform.attempt('postgres', NULL, $$SELECT count(*) > 0 FROM steward.due('raw_webhook_payloads')$$), 'sees true',
 	'Raw webhook payloads: 30 days, then tiered/purged');
 SELECT todo('namespaces are not enforced yet', 1);
 SELECT is(conform.attempt('conform_webhook_gateway', conform.a(),
@@ -170,8 +159,8 @@ SELECT * FROM conform.outside_store('Request / response bodies', 'request_respon
 SELECT is_empty($$SELECT attname FROM pg_attribute WHERE attrelid IN ('github_integration.runs'::regclass, 'github_integration.run_attempts'::regclass)
 					 AND attname ~ 'body|request|response' AND atttypid <> 'steward.blob_ref'::regtype AND NOT attisdropped$$,
 	'Request / response bodies: Large model/cloud payloads kept off the relational store: only references have a column');
-SELECT todo('retention is not enforced yet', 1);
-SELECT matches(conform.attempt('postgres', NULL, $$SELECT count(*) FROM steward.due('request_response_bodies')$$), '^sees',
+SELECT todo('blobs are not acted on yet', 1);
+SELECT is(conform.attempt('postgres', NULL, $$SELECT count(*) > 0 FROM steward.due('request_response_bodies')$$), 'sees true',
 	'Request / response bodies: 30 days, then tiered/purged');
 
 -- ---- Provider lookups & rate-limit buckets ----------------------------------
@@ -186,7 +175,8 @@ SELECT * FROM conform.row_is('Events (transport)', 'Azure Service Bus', 'MassTra
 SELECT * FROM conform.outside_store('Events (transport)', 'integration_events', 'transport', 'MassTransit', 'servicebus.windows.net');
 SELECT ok((SELECT retention ? 'ttl' FROM steward.store WHERE name = 'integration_events'), 'Events (transport): Per subscription TTL (declared)');
 SELECT todo('nothing is published yet', 1);
-SELECT has_relation('steward', 'task', 'Events (transport): Publish/subscribe; dead-letter on poison');
+SELECT matches((SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE conrelid = 'steward.task'::regclass), 'publish',
+	'Events (transport): Publish/subscribe; dead-letter on poison');
 
 -- ===========================================================================
 -- Ownership & Isolation Rules
@@ -309,7 +299,7 @@ SELECT is_empty($$SELECT name FROM steward.store WHERE kind IN ('cache', 'transp
 -- Backup & Durability
 -- ===========================================================================
 
-SELECT set_eq($$SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'pg_steward'$$, ARRAY['steward.service', 'steward.store'],
+SELECT set_has($$SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'pg_steward'$$, $$VALUES ('steward.service'), ('steward.store')$$,
 	'Backup & Durability: the map travels with a dump');
 SELECT todo('backups are not looked at yet', 1);
 SELECT isnt_empty($$SELECT FROM steward.check() WHERE rule ~ 'backup|point_in_time'$$,
@@ -327,7 +317,8 @@ SELECT matches(conform.attempt('conform_vendor_api_client_registry', conform.a()
 SELECT is_empty($$SELECT name FROM steward.store WHERE kind = 'blob' AND NOT retention @> '{"then": "tier"}'$$,
 	'Backup & Durability: Blob containers use lifecycle management to tier hot → cool → archive (declared)');
 SELECT todo('blobs are not tiered yet', 1);
-SELECT has_function('steward', 'enforce_retention', 'Backup & Durability: Blob containers use lifecycle management to tier hot → cool → archive and to enforce purge of expired payloads');
+SELECT isnt_empty($$SELECT FROM steward.due() d JOIN steward.store s ON s.name = d.store WHERE s.kind = 'blob'$$,
+	'Backup & Durability: Blob containers use lifecycle management to tier hot → cool → archive and to enforce purge of expired payloads');
 
 SELECT * FROM finish();
 ROLLBACK;
