@@ -134,9 +134,6 @@ DECLARE
     predicate text;
     columns text;
 BEGIN
-    IF to_regprocedure('steward.hold(text, text, text, text, timestamptz)') IS NULL THEN
-        RETURN;
-    END IF;
     SELECT * INTO a FROM steward.archive x WHERE x.id = restore_hold.archive;
     SELECT * INTO s FROM steward.store x WHERE x.name = a.store;
     SELECT * INTO g FROM steward.segment x WHERE x.id = a.segment;
@@ -154,8 +151,7 @@ BEGIN
               FROM unnest(g.key_from) WITH ORDINALITY u (k, n);
         END IF;
     END IF;
-    EXECUTE 'SELECT steward.hold(store => $1, predicate => $2, reason => $3, expires => $4)'
-      USING a.store, predicate, format('restored from archive %s', a.id), now() + keep;
+    PERFORM steward.hold(store => a.store, predicate => predicate, reason => format('restored from archive %s', a.id), expires => now() + keep);
 END
 $$;
 COMMENT ON FUNCTION steward.restore_hold(bigint, interval) IS

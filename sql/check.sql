@@ -372,14 +372,6 @@ BEGIN
            'CALL steward.enforce_retention(clock_checked => true)'
      WHERE steward.clock_problem() IS NOT NULL AND EXISTS (SELECT FROM rule r);
 
-    -- the job, once there is somebody to ask
-    IF to_regprocedure('steward.scheduler()') IS NOT NULL AND EXISTS (SELECT FROM steward.retention_rule()) THEN
-        RETURN QUERY EXECUTE $sql$
-            SELECT 'warning', 'no_scheduler', current_database()::text,
-                   'stores have a retention, and nothing calls steward.enforce_retention()', 'SELECT steward.schedule()'
-             WHERE steward.scheduler() IS NULL $sql$;
-    END IF;
-
     -- pg_partman drops by name and age, without an archive and past every hold
     RETURN QUERY EXECUTE coalesce((
         SELECT format($sql$
@@ -400,7 +392,7 @@ CREATE FUNCTION steward.check()
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT f.* FROM (SELECT * FROM steward.check_foundation() UNION ALL SELECT * FROM steward.check_map()
                      UNION ALL SELECT * FROM steward.check_drift() UNION ALL SELECT * FROM steward.check_schema()
-                     UNION ALL SELECT * FROM steward.check_retention())
+                     UNION ALL SELECT * FROM steward.check_retention() UNION ALL SELECT * FROM steward.check_worker())
                     f (severity, rule, object, detail, remedy)
      ORDER BY array_position(ARRAY['critical', 'error', 'warning'], f.severity), f.rule, f.object, f.detail
 $$;

@@ -13,16 +13,25 @@ COMMENT ON FUNCTION steward.check_predicate(regclass, text) IS
     'a predicate on a table''s columns as a hold stores it; an error when it cannot be one: only columns, constants, and immutable functions and operators of PostgreSQL and pg_steward';
 
 -- Every spelling that the column's type takes (src/hold.c reads them alike)
+-- Tenants are kept as text for columns of any type: a word that is no tenant of
+-- the column's type must not become an error in somebody's condition
+CREATE FUNCTION steward.tenant_text(tenant text, type text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE tenant_text.type
+               WHEN 'uuid' THEN CASE WHEN translate(tenant, '{}-', '') ~* '^[0-9a-f]{32}$'
+                                     THEN translate(tenant, '{}-', '')::uuid::text END
+               WHEN 'bigint' THEN CASE WHEN tenant ~ '^-?[0-9]{1,19}$'
+                                       THEN CASE WHEN tenant::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+                                                 THEN tenant::bigint::text END END
+               WHEN 'text' THEN tenant
+           END
+$$;
+COMMENT ON FUNCTION steward.tenant_text(text, text) IS
+    'a tenant as a column of type uuid, text or bigint prints it; NULL when it can be no tenant of such a column';
+
 CREATE FUNCTION steward.tenant_literal(type text, tenant text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE
-        WHEN type = 'text' THEN quote_literal(tenant)
-        WHEN type = 'uuid' AND u.digits ~ '^[0-9a-fA-F]{32}$' THEN quote_literal(u.digits::uuid) || '::uuid'
-        WHEN type = 'bigint' AND tenant ~ '^\s*[+-]?[0-9]{1,40}\s*$' THEN
-            CASE WHEN tenant::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
-                 THEN quote_literal(tenant::bigint) || '::bigint' END
-        END
-      FROM (SELECT translate(tenant, '-{}', '')) u (digits)
+    SELECT format('%L::%s', t.word, type) FROM (SELECT steward.tenant_text(tenant, type)) t (word) WHERE t.word IS NOT NULL
 $$;
 COMMENT ON FUNCTION steward.tenant_literal(text, text) IS
     'a tenant as a constant of the type that tenant_type() names; NULL when it cannot be one';

@@ -88,6 +88,9 @@ BEGIN
             UPDATE steward.task t SET store = NEW.name WHERE t.store = OLD.name;
             UPDATE steward.legal_hold h SET store = NEW.name WHERE h.store = OLD.name;
             UPDATE steward.retention_override o SET store = NEW.name WHERE o.store = OLD.name;
+            UPDATE steward.tenant_end e SET source = NEW.name WHERE e.source = OLD.name;
+        ELSE
+            DELETE FROM steward.retention_override o WHERE o.store = OLD.name;
         END IF;
     ELSIF TG_OP = 'UPDATE' THEN
         UPDATE steward.store s SET owner = NEW.name WHERE s.owner = OLD.name;

@@ -22,22 +22,6 @@ COMMENT ON FUNCTION steward.partition_bounds(regclass, text, text) IS
 
 -- ---- tenants -----------------------------------------------------------------
 
--- Tenants are kept as text for columns of any type: a word that is no tenant of
--- the column's type must not become an error in somebody's condition
-CREATE FUNCTION steward.tenant_literal(tenant text, type text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE tenant_literal.type
-               WHEN 'uuid' THEN CASE WHEN translate(tenant, '{}-', '') ~* '^[0-9a-f]{32}$'
-                                     THEN translate(tenant, '{}-', '')::uuid::text END
-               WHEN 'bigint' THEN CASE WHEN tenant ~ '^-?[0-9]{1,19}$'
-                                       THEN CASE WHEN tenant::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
-                                                 THEN tenant::bigint::text END END
-               WHEN 'text' THEN tenant
-           END
-$$;
-COMMENT ON FUNCTION steward.tenant_literal(text, text) IS
-    'a tenant as a column of type uuid, text or bigint prints it; NULL when it can be no tenant of such a column';
-
 CREATE FUNCTION steward.ended_tenants() RETURNS TABLE (tenant text, ended_at timestamptz, source text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET row_security = off SET jit = off AS $$
@@ -195,15 +179,9 @@ COMMENT ON FUNCTION steward.retention_rank() IS
 
 -- What a condition ends with, where a legal hold covers rows of the store
 CREATE FUNCTION steward.hold_clause(store text) RETURNS text
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    held text;
-BEGIN
-    IF to_regprocedure('steward.hold_condition(text)') IS NOT NULL THEN
-        EXECUTE 'SELECT steward.hold_condition($1)' INTO held USING hold_clause.store;
-    END IF;
-    RETURN CASE WHEN held IS NULL THEN '' ELSE format(' AND NOT coalesce((%s), false)', held) END;
-END
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN h.condition IS NULL THEN '' ELSE format(' AND NOT coalesce((%s), false)', h.condition) END
+      FROM (SELECT steward.hold_condition(hold_clause.store)) h (condition)
 $$;
 COMMENT ON FUNCTION steward.hold_clause(text) IS
     'what to add to a condition so that it spares the rows of a store that are under a legal hold; empty when none are';
@@ -228,7 +206,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     exception AS MATERIALIZED (
         SELECT DISTINCT ON (r.store, l.tenant) r.store, l.tenant, o.retention
           FROM rule r JOIN steward.retention_override o ON o.store IN (r.store, r.inherited_from),
-               LATERAL (SELECT steward.tenant_literal(o.tenant, r.tenant_type) AS tenant) l
+               LATERAL (SELECT steward.tenant_text(o.tenant, r.tenant_type) AS tenant) l
          WHERE l.tenant IS NOT NULL
          ORDER BY r.store, l.tenant, o.store = r.store DESC),
     party AS MATERIALIZED (
@@ -257,7 +235,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
           FROM fate f JOIN rule r ON r.store = f.store),
     -- spelled once for each type, not for each store
     ended_as AS MATERIALIZED (
-        SELECT t.type, e.ended_at, steward.tenant_literal(e.tenant, t.type) AS tenant
+        SELECT t.type, e.ended_at, steward.tenant_text(e.tenant, t.type) AS tenant
           FROM (SELECT DISTINCT r.tenant_type AS type FROM rule r WHERE r.until = 'tenant_lifetime') t, steward.ended_tenants() e),
     ended AS MATERIALIZED (
         SELECT r.store, l.tenant
@@ -363,10 +341,10 @@ BEGIN
         RAISE EXCEPTION 'a store is needed' USING ERRCODE = 'invalid_parameter_value';
     ELSIF type IS NULL THEN
         RAISE EXCEPTION 'store "%" has no column that holds a tenant', s.name USING ERRCODE = 'invalid_parameter_value';
-    ELSIF steward.tenant_literal(override_retention.tenant, type) IS NULL THEN
+    ELSIF steward.tenant_text(override_retention.tenant, type) IS NULL THEN
         RAISE EXCEPTION 'a tenant of store "%" is of type %', s.name, type USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    tenant := steward.tenant_literal(override_retention.tenant, type);
+    tenant := steward.tenant_text(override_retention.tenant, type);
 
     IF override_retention.retention IS NULL THEN
         DELETE FROM steward.retention_override o WHERE o.store = s.name AND o.tenant = override_retention.tenant;
@@ -402,29 +380,6 @@ END
 $$;
 COMMENT ON FUNCTION steward.override_retention(text, text, jsonb, text) IS
     'gives one tenant another retention in a store: hot, keep or plus, longer or shorter than the map has it; NULL takes it back. Parts without a retention of their own follow';
-
--- What is kept by the store's name follows it
-CREATE FUNCTION steward.follow_store() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF TG_OP = 'DELETE' THEN
-        DELETE FROM steward.retention_override o WHERE o.store = OLD.name;
-        RETURN NULL;
-    END IF;
-    UPDATE steward.retention_override o SET store = NEW.name WHERE o.store = OLD.name;
-    UPDATE steward.legal_hold h SET store = NEW.name WHERE h.store = OLD.name;
-    UPDATE steward.segment g SET store = NEW.name WHERE g.store = OLD.name;
-    UPDATE steward.archive a SET store = NEW.name WHERE a.store = OLD.name;
-    UPDATE steward.task t SET store = NEW.name WHERE t.store = OLD.name;
-    UPDATE steward.tenant_end e SET source = NEW.name WHERE e.source = OLD.name;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION steward.follow_store() IS
-    'trigger on steward.store: overrides, holds, segments, archives and tasks follow a store''s new name; overrides go with the store';
-CREATE TRIGGER follow_store AFTER DELETE OR UPDATE OF name ON steward.store
-    FOR EACH ROW EXECUTE FUNCTION steward.follow_store();
-ALTER TABLE steward.store ENABLE ALWAYS TRIGGER follow_store;
 
 -- ---- archives whose time is over ---------------------------------------------------
 
@@ -618,9 +573,7 @@ BEGIN
     GET DIAGNOSTICS more = ROW_COUNT;
 
     UPDATE steward.enforcement e SET segments = found, tasks = enqueued + more WHERE e.id = run;
-    IF to_regprocedure('steward.wake_worker()') IS NOT NULL THEN
-        EXECUTE 'SELECT steward.wake_worker()';
-    END IF;
+    PERFORM steward.wake_worker();
 END
 $$;
 COMMENT ON PROCEDURE steward.enforce_retention(text, boolean) IS

@@ -769,32 +769,38 @@ typedef struct RowsTask
 {
 	Oid			relation;
 	char	   *name;
-	char	   *condition;
+	char	   *condition;		/* NULL: nothing is due any more */
 	char	   *key;			/* text[] in text form */
 	char	   *order;			/* ... as a list */
 	char	   *order_back;
 	char	   *as_array;		/* ... as an array of text */
 	char	   *tenant_column;
-	char	   *hold;			/* condition of what is held now; NULL: none */
 	bool		archives_it;
 	bool		by_tenant;
 } RowsTask;
 
+/*
+ * What is due is asked when the task begins, not when it was enqueued: a hold
+ * may have come, or a tenant back to life.  (What comes later the guard sees.)
+ */
 static void
 load_rows_task(const Task *task, RowsTask *rows)
 {
-	if (query_run("SELECT to_regclass(t.argument ->> 'relation')::oid::bigint, to_regclass(t.argument ->> 'relation')::text,"
-				  "       t.argument ->> 'condition', k.key::text, steward.key_list(k.key), steward.key_list(k.key, ' DESC'),"
+	if (query_run("SELECT r.relation::oid::bigint, r.relation::text,"
+				  "       steward.due_condition(t.store, r.relation, t.argument ->> 'tenant'),"
+				  "       k.key::text, steward.key_list(k.key), steward.key_list(k.key, ' DESC'),"
 				  "       (SELECT string_agg(quote_ident(c) || '::text', ', ' ORDER BY i) FROM unnest(k.key) WITH ORDINALITY x (c, i)),"
-				  "       quote_ident(s.tenant), steward.hold_condition(t.store),"
+				  "       quote_ident(s.tenant),"
 				  "       (t.argument ->> 'action' = 'archive')::integer::bigint,"
-				  "       coalesce((s.retention ->> 'by_tenant')::boolean, false)::integer::bigint"
+				  "       coalesce((t.argument ->> 'by_tenant')::boolean, false)::integer::bigint"
 				  "  FROM steward.task t JOIN steward.store s ON s.name = t.store,"
+				  "       LATERAL (SELECT to_regclass(t.argument ->> 'relation') AS relation) r,"
 				  "       LATERAL (SELECT ARRAY(SELECT jsonb_array_elements_text(t.argument -> 'key')) AS key) k"
-				  " WHERE t.id = $1", "l", task->id) == 0)
+				  " WHERE t.id = $1 AND r.relation IS NOT NULL", "l", task->id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("store \"%s\" does not exist any more", task->store));
+				errmsg("store \"%s\", or the table of task %lld, does not exist any more",
+					   task->store, (long long) task->id));
 	rows->relation = (Oid) query_int64(0, 1, 0);
 	rows->name = query_text(0, 2);
 	rows->condition = query_text(0, 3);
@@ -803,15 +809,8 @@ load_rows_task(const Task *task, RowsTask *rows)
 	rows->order_back = query_text(0, 6);
 	rows->as_array = query_text(0, 7);
 	rows->tenant_column = query_text(0, 8);
-	rows->hold = query_text(0, 9);
-	rows->archives_it = query_int64(0, 10, 0) != 0;
-	rows->by_tenant = query_int64(0, 11, 0) != 0 && rows->tenant_column;
-	if (!OidIsValid(rows->relation))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("the table of task %lld does not exist any more", (long long) task->id));
-	if (rows->hold)
-		rows->condition = psprintf("(%s) AND NOT coalesce((%s), false)", rows->condition, rows->hold);
+	rows->archives_it = query_int64(0, 9, 0) != 0;
+	rows->by_tenant = query_int64(0, 10, 0) != 0 && rows->tenant_column;
 }
 
 /* The first due row's tenant as a condition; NULL when no row is due */
@@ -846,11 +845,11 @@ batch_end(const RowsTask *rows, const char *condition)
  * index entries of what is deleted are not walked through again.
  */
 static Segment *
-next_batch(const Task *task)
+next_batch(const Task *task, const RowsTask *rows)
 {
-	RowsTask	rows;
 	Segment    *segment = NULL;
 	Identity	before;
+	char	   *belongs = rows->condition;
 	char	   *condition;
 	char	   *from = NULL;
 	char	   *to;
@@ -858,24 +857,23 @@ next_batch(const Task *task)
 	worker_phase(PHASE_PLANNING);
 	query_begin();
 	queue_hold_token(task);
-	load_rows_task(task, &rows);
-	condition = rows.condition;
-	if (!rows.by_tenant &&
+	condition = belongs;
+	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
 				  " WHERE task = $1 AND state = 'purged' AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
-				  " ORDER BY id DESC LIMIT 1", "lo", task->id, rows.relation) > 0)
+				  " ORDER BY id DESC LIMIT 1", "lo", task->id, rows->relation) > 0)
 	{
 		from = query_text(0, 1);
 		condition = psprintf("(%s) AND %s", condition, query_text(0, 2));
 	}
-	before = enter_owner(rows.relation);
-	if (rows.by_tenant)
+	before = enter_owner(rows->relation);
+	if (rows->by_tenant)
 	{
-		char	   *tenant = next_tenant(&rows);
+		char	   *tenant = next_tenant(rows);
 
-		condition = rows.condition = tenant ? psprintf("(%s) AND %s", condition, tenant) : "false";
+		condition = belongs = tenant ? psprintf("(%s) AND %s", condition, tenant) : "false";
 	}
-	to = batch_end(&rows, condition);
+	to = batch_end(rows, condition);
 	leave_owner(before);
 	if (to)
 	{
@@ -883,7 +881,7 @@ next_batch(const Task *task)
 
 		query_run("INSERT INTO steward.segment (store, relation, relation_name, kind, action, state, condition, key, key_from, key_to, task)"
 				  " VALUES ($1, $2::regclass, $3, 'rows', 'archive', 'exporting', $4, $5::text[], $6::text[], $7::text[], $8) RETURNING id",
-				  "sosssssl", task->store, rows.relation, rows.name, rows.condition, rows.key, from, to, task->id);
+				  "sosssssl", task->store, rows->relation, rows->name, belongs, rows->key, from, to, task->id);
 		id = query_int64(0, 1, 0);
 		segment = load_segment(task, id);
 	}
@@ -922,9 +920,9 @@ rest_after(TimestampTz start)
 
 /* One batch, archived and purged; false when no row is due */
 static bool
-archive_batch(const Task *task)
+archive_batch(const Task *task, const RowsTask *rows)
 {
-	Segment    *segment = next_batch(task);
+	Segment    *segment = next_batch(task, rows);
 
 	if (!segment)
 		return false;
@@ -939,22 +937,20 @@ archive_batch(const Task *task)
  * Rows that somebody has locked are left for another time.
  */
 static bool
-purge_batch(const Task *task)
+purge_batch(const Task *task, const RowsTask *rows)
 {
-	RowsTask	rows;
 	Identity	identity;
 	Oid			before;
 	uint64		n = 0;
 
 	query_begin();
 	queue_hold_token(task);
-	load_rows_task(task, &rows);
-	LockRelationOid(rows.relation, RowExclusiveLock);
-	before = actor_set_retention(rows.relation);
-	identity = enter_owner(rows.relation);
+	LockRelationOid(rows->relation, RowExclusiveLock);
+	before = actor_set_retention(rows->relation);
+	identity = enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
 						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
-						   rows.name, rows.condition, rows.order, guc_batch_rows), "");
+						   rows->name, rows->condition, rows->order, guc_batch_rows), "");
 	leave_owner(identity);
 	actor_set_retention(before);
 	if (n > 0)
@@ -963,7 +959,7 @@ purge_batch(const Task *task)
 					  task->id, (int64) n) == 0)
 			query_run("INSERT INTO steward.segment (store, relation, relation_name, kind, action, state, condition, key, rows, task)"
 					  " VALUES ($1, $2::regclass, $3, 'rows', 'purge', 'exporting', $4, $5::text[], $6, $7)", "sosssll",
-					  task->store, rows.relation, rows.name, rows.condition, rows.key, (int64) n, task->id);
+					  task->store, rows->relation, rows->name, rows->condition, rows->key, (int64) n, task->id);
 		query_run("UPDATE steward.task SET rows = rows + $2 WHERE id = $1", "ll", task->id, (int64) n);
 		pg_atomic_fetch_add_u64(&worker_progress->rows, n);
 	}
@@ -992,12 +988,13 @@ run_rows(const Task *task)
 	MemoryContext batch = AllocSetContextCreate(caller, "pg_steward batch",
 												ALLOCSET_DEFAULT_SIZES);
 	RowsTask	rows;
-	bool		more = true;
+	bool		more;
 
 	query_begin();
 	queue_hold_token(task);
 	load_rows_task(task, &rows);
 	query_commit();
+	more = rows.condition != NULL;
 	if (rows.archives_it)
 		give_up_batches(task);
 
@@ -1006,7 +1003,7 @@ run_rows(const Task *task)
 	{
 		TimestampTz start = GetCurrentTimestamp();
 
-		more = rows.archives_it ? archive_batch(task) : purge_batch(task);
+		more = rows.archives_it ? archive_batch(task, &rows) : purge_batch(task, &rows);
 		if (more)
 			rest_after(start);
 		MemoryContextReset(batch);
