@@ -97,7 +97,7 @@ BEGIN
                                     AND (g.store = lock_for_hold.store OR lock_for_hold.store IS NULL))
                  ORDER BY c.oid
             LOOP
-                EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', target);
+                EXECUTE format('LOCK TABLE %s IN SHARE MODE', target);
             END LOOP;
             RETURN;
         EXCEPTION
@@ -171,7 +171,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION steward.hold(text, text, text, text, timestamptz) IS
-    'places a legal hold: rows of a store, of a tenant in it or everywhere, or those that meet a predicate are not deleted, dropped or purged by anybody until it is released or expires. Returns its number. SHARE ROW EXCLUSIVE on the tables to the end of the transaction; 55P03 when writers leave no gap within steward.lock_timeout';
+    'places a legal hold: rows of a store, of a tenant in it or everywhere, or those that meet a predicate are not deleted, dropped or purged by anybody until it is released or expires. Returns its number. SHARE on the tables to the end of the transaction; 55P03 when writers leave no gap within steward.lock_timeout';
 
 CREATE FUNCTION steward.release_hold(hold bigint, reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
