@@ -145,10 +145,13 @@ typedef struct ArchiveHead
 	char	   *ddl;
 } ArchiveHead;
 
+#define ARCHIVE_LINES_SLACK	8	/* bytes */
+
 /* A frame's lines, until the next frame is asked for */
 typedef struct ArchiveLines
 {
-	char	   *text;			/* ends with a newline, and a NUL behind it */
+	char	   *text;			/* ends with a newline, and behind it are
+								 * ARCHIVE_LINES_SLACK bytes of zero */
 	size_t		length;
 	uint32		rows;
 } ArchiveLines;

@@ -725,7 +725,7 @@ read_frame(ArchiveReader *reader, int number)
 
 	need_room(reader, &reader->packed, &reader->packed_size, frame->bytes);
 	need_room(reader, &reader->lines, &reader->lines_size,
-			  (size_t) frame->raw_bytes + 1);
+			  (size_t) frame->raw_bytes + ARCHIVE_LINES_SLACK);
 
 	if (store_read(reader->data, frame->offset, reader->packed,
 				   frame->bytes) != frame->bytes)
@@ -744,7 +744,7 @@ read_frame(ArchiveReader *reader, int number)
 	if (reader->lines[length - 1] != '\n' ||
 		count_lines(reader->lines, length) != frame->rows)
 		refuse_frame(reader, number, "the number of its lines differs");
-	reader->lines[length] = '\0';
+	memset(reader->lines + length, 0, ARCHIVE_LINES_SLACK);
 }
 
 static bool

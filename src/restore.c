@@ -39,6 +39,8 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -189,6 +191,9 @@ load_entry(int64 archive)
 
 /* ---- lines -------------------------------------------------------------- */
 
+/* That may be written behind a string, or read: archive_reader.c leaves it */
+#define WORD_SLACK	ARCHIVE_LINES_SLACK
+
 /* How each line of an archive begins its columns: ,"name": */
 typedef struct LineFormat
 {
@@ -204,7 +209,6 @@ typedef struct LineCursor
 	const LineFormat *format;
 	const char *at;
 	const char *end;			/* the newline */
-	const char *quote;			/* the next one, or before "at": look again */
 } LineCursor;
 
 static LineFormat *
@@ -248,7 +252,6 @@ begin_line(LineCursor *cursor, const LineFormat *format, const char *line,
 	cursor->format = format;
 	cursor->at = line;
 	cursor->end = end;
-	cursor->quote = NULL;
 	if (format->n == 0)
 	{
 		if (end == line || *line != '{')
@@ -287,27 +290,57 @@ begin_value(LineCursor *cursor, int column)
 }
 
 /*
- * The string's next run without escapes; NULL when it ends there, and the
- * cursor stands behind the closing quote.  Otherwise the cursor stands behind
- * a backslash.  The place of the next quote is remembered: a value with many
- * escapes and few quotes is not searched to its end for each.
+ * The bytes of a word that equal "byte", as 0x80 each; exact up to the first
+ */
+static inline uint64
+match_bytes(uint64 word, uint64 byte)
+{
+	uint64		x = word ^ (byte * UINT64CONST(0x0101010101010101));
+
+	return (x - UINT64CONST(0x0101010101010101)) & ~x &
+		UINT64CONST(0x8080808080808080);
+}
+
+/*
+ * Copy the string up to its next escape or its end, by words: both buffers
+ * have room for one more (WORD_SLACK).  True: the cursor stands behind a
+ * backslash; false: behind the closing quote.
  */
 static inline bool
-next_run(LineCursor *cursor, const char **run, size_t *length)
+copy_run(LineCursor *cursor, char **out)
 {
-	const char *backslash;
+	const char *at = cursor->at;
+	char	   *to = *out;
 
-	*run = cursor->at;
-	if (cursor->quote < cursor->at)
+	for (;;)
 	{
-		cursor->quote = memchr(cursor->at, '"', cursor->end - cursor->at);
-		if (!cursor->quote)
+		uint64		word;
+		uint64		found;
+
+		if (at >= cursor->end)
 			refuse_line(cursor);
+		memcpy(&word, at, sizeof(word));
+		memcpy(to, &word, sizeof(word));
+#ifdef WORDS_BIGENDIAN
+		word = pg_bswap64(word);
+#endif
+		found = match_bytes(word, '"') | match_bytes(word, '\\');
+		if (found)
+		{
+			int			n = pg_rightmost_one_pos64(found) / BITS_PER_BYTE;
+
+			at += n;
+			to += n;
+			break;
+		}
+		at += sizeof(word);
+		to += sizeof(word);
 	}
-	backslash = memchr(cursor->at, '\\', cursor->quote - cursor->at);
-	*length = (backslash ? backslash : cursor->quote) - cursor->at;
-	cursor->at += *length + 1;
-	return backslash != NULL;
+	if (at >= cursor->end)
+		refuse_line(cursor);
+	cursor->at = at + 1;
+	*out = to;
+	return *at == '\\';
 }
 
 static uint32
@@ -441,59 +474,20 @@ append_plain_escape(LineCursor *cursor, char *out)
 	return out;
 }
 
-/* The escape is stepped over; the next quote may have been part of it */
-static inline void
-skip_escape(LineCursor *cursor)
-{
-	if (cursor->at >= cursor->end)
-		refuse_line(cursor);
-	cursor->at++;
-}
-
-static char *
+static inline char *
 append_copy_value(LineCursor *cursor, char *out)
 {
-	const char *run;
-	size_t		length;
-	bool		more;
-
-	do
-	{
-		more = next_run(cursor, &run, &length);
-		memcpy(out, run, length);
-		out += length;
-		if (more)
-			out = append_copy_escape(cursor, out);
-	} while (more);
+	while (copy_run(cursor, &out))
+		out = append_copy_escape(cursor, out);
 	return out;
 }
 
-static char *
+static inline char *
 append_plain_value(LineCursor *cursor, char *out)
 {
-	const char *run;
-	size_t		length;
-	bool		more;
-
-	do
-	{
-		more = next_run(cursor, &run, &length);
-		memcpy(out, run, length);
-		out += length;
-		if (more)
-			out = append_plain_escape(cursor, out);
-	} while (more);
+	while (copy_run(cursor, &out))
+		out = append_plain_escape(cursor, out);
 	return out;
-}
-
-static void
-skip_value(LineCursor *cursor)
-{
-	const char *run;
-	size_t		length;
-
-	while (next_run(cursor, &run, &length))
-		skip_escape(cursor);
 }
 
 /* ---- silence ------------------------------------------------------------ */
@@ -880,8 +874,9 @@ convert_line(const Restore *restore, LineCursor *cursor, char *out)
 
 		if (!restore->wanted[i])
 		{
+			/* what is written there is overwritten by the next */
 			if (is_string)
-				skip_value(cursor);
+				(void) append_copy_value(cursor, out);
 			continue;
 		}
 		if (!first)
@@ -907,13 +902,13 @@ convert_frame(Restore *restore, const ArchiveLines *lines)
 	const char *stop = line + lines->length;
 	char	   *out;
 
-	if (restore->size < lines->length)
+	if (restore->size < lines->length + WORD_SLACK)
 	{
 		if (restore->text)
 			pfree(restore->text);
 		restore->text = MemoryContextAllocHuge(GetMemoryChunkContext(restore),
-											   lines->length);
-		restore->size = lines->length;
+											   lines->length + WORD_SLACK);
+		restore->size = lines->length + WORD_SLACK;
 	}
 	out = restore->text;
 	while (line < stop)
@@ -1123,7 +1118,7 @@ column_number(const ArchiveHead *head, const char *name)
 static void
 decode_line(Reading *reading, LineCursor *cursor)
 {
-	size_t		need = cursor->end - cursor->at + 1;
+	size_t		need = cursor->end - cursor->at + 1 + WORD_SLACK;
 	char	   *out;
 	int			i;
 
