@@ -66,5 +66,5 @@ GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.tem
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
 
 GRANT EXECUTE ON FUNCTION steward.schedule(text), steward.unschedule() TO steward_operator, steward_admin;
-GRANT EXECUTE ON FUNCTION steward.archive_store_problem() TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
+GRANT EXECUTE ON FUNCTION steward.archive_store_problem(), steward.scheduler() TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
 GRANT SELECT ON steward.progress, steward.history TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

@@ -56,6 +56,7 @@ extern int	guc_max_attempts;
 extern int	guc_max_workers;
 extern int	guc_naptime;
 extern int	guc_retention_interval;
+extern bool guc_worker;
 
 extern void guc_init(void);
 
