@@ -101,6 +101,8 @@ CREATE FUNCTION steward.check_map()
             -- or the rules came without the map: a dump of the schema alone
             OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'steward_access'))
        AND NOT EXISTS (SELECT FROM member m WHERE m.relation = c.oid)
+       -- a detached partition is in the worker's hands
+       AND NOT EXISTS (SELECT FROM steward.segment g WHERE g.relation = c.oid AND g.kind = 'partition' AND g.state <> 'purged')
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     UNION ALL
