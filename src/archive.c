@@ -664,8 +664,10 @@ add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
 	}
 	caller = MemoryContextSwitchTo(archiver->context);
 	text = palloc(key.len + 1);
+
 	memcpy(text, key.text, key.len);
 	key.text = text;
+
 	tenant = tenants_insert(archiver->tenants, key, &found);
 	tenant->text = OutputFunctionCall(&archiver->tenant_output,
 									  slot->tts_values[archiver->tenant - 1]);
@@ -749,6 +751,7 @@ static const struct
 	const char *name;
 	const char *value;
 }			pinned_settings[] =
+
 {
 	{"DateStyle", "ISO, YMD"},
 	{"IntervalStyle", "postgres"},
@@ -758,6 +761,7 @@ static const struct
 	{"lc_monetary", "C"},
 	{"quote_all_identifiers", "off"},
 	{"search_path", "pg_catalog"},	/* regclass and its like are qualified */
+	{"synchronize_seqscans", "off"},	/* the same table, the same order */
 	{"xmlbinary", "base64"},
 	{"xmloption", "content"},
 	{"array_nulls", "on"}
@@ -1032,8 +1036,9 @@ add_hex(StringInfo text, const uint8 *digest)
 {
 	enlargeStringInfo(text, 2 * ARCHIVE_DIGEST_LENGTH + 2);
 	appendStringInfoCharMacro(text, '"');
-	text->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
-							text->data + text->len);
+	text	  ->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
+								  text->data + text->len);
+
 	appendStringInfoCharMacro(text, '"');
 }
 
@@ -1146,7 +1151,7 @@ add_head(StringInfo text, const char *head)
 static void
 add_summary(Manifest *manifest, const ArchiveSummary *summary)
 {
-	StringInfo	text = &manifest->text;
+	StringInfo text = &manifest->text;
 	bool		no_clock = summary->from > summary->to;
 	int			i;
 
