@@ -58,6 +58,12 @@
 
 #define N_JOBS			4
 #define ZSTD_LEVEL		3
+/*
+ * A buffer for lines that has grown beyond this is given back.  Less would have
+ * rows of some MB free and regrow it each time, which is slow and fragments the
+ * heap.
+ */
+#define MAX_KEPT		(16 * ARCHIVE_FRAME_BYTES)
 /* An ordinary frame, compressed, fits in this */
 #define PACKED_SIZE \
 	ZSTD_COMPRESSBOUND(ARCHIVE_FRAME_BYTES + ARCHIVE_FRAME_BYTES / 8)
@@ -476,7 +482,7 @@ begin_frame(Job *job)
 	job->frame.to = DT_NOBEGIN;
 	job->lines.len = 0;
 	/* what one huge row needed is not kept for all that follow */
-	if (job->lines.size > 4 * ARCHIVE_FRAME_BYTES)
+	if (job->lines.size > MAX_KEPT)
 	{
 		free(job->lines.data);
 		job->lines.data = NULL;
