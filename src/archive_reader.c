@@ -66,7 +66,7 @@ static void
 digest_of(ArchiveReader *reader, const void *data, size_t length,
 		  uint8 *digest)
 {
-	if (EVP_DigestInit_ex(reader->hash, reader->sha256, NULL) != 1 ||
+	if (EVP_DigestInit_ex(reader->hash, NULL, NULL) != 1 ||
 		EVP_DigestUpdate(reader->hash, data, length) != 1 ||
 		EVP_DigestFinal_ex(reader->hash, digest, NULL) != 1)
 		ereport(ERROR,
@@ -604,7 +604,8 @@ make_reader(const ArchiveFacts *facts)
 	reader->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	reader->hash = EVP_MD_CTX_new();
 	reader->zstd = ZSTD_createDCtx();
-	if (!reader->sha256 || !reader->hash || !reader->zstd)
+	if (!reader->sha256 || !reader->hash || !reader->zstd ||
+		EVP_DigestInit_ex(reader->hash, reader->sha256, NULL) != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("out of memory"));

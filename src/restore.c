@@ -564,6 +564,7 @@ typedef struct Restore
 	ArchiveReader *reader;
 	LineFormat *format;
 	bool	   *wanted;			/* by column of the line: does it go in? */
+	bool		copying;		/* from here on errors may hold values */
 	TimestampTz from;
 	TimestampTz to;
 	char	   *text;			/* one frame, as COPY text */
@@ -970,6 +971,7 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	where = where_clause(restore, rel, pstate, nsitem, key_from, key_to);
 	options = list_make1(makeDefElem("encoding",
 									 (Node *) makeString("UTF8"), -1));
+	restore->copying = true;
 	state = BeginCopyFrom(pstate, rel, where, NULL, false, read_rows, columns,
 						  options);
 	rows = CopyFrom(state);
@@ -1007,6 +1009,8 @@ copy_as_owner(Restore *restore, Relation rel, bool own, ArrayType *key_from,
 		restoring = outer;
 		(void) actor_set_retention(exempt);
 		SetUserIdAndSecContext(user, security);
+		if (!restore->copying)
+			PG_RE_THROW();
 		rethrow_silently(context);
 	}
 	PG_END_TRY();
