@@ -22,7 +22,7 @@ BEGIN
          WHERE p.pronamespace = 'steward'::pg_catalog.regnamespace
            AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
            AND p.prokind = 'f'
-           AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store'))
+           AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store', 'query_as_owner'))
     LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s', f.id,
             CASE WHEN f.lanname IN ('c', 'internal') AND f.proname NOT IN ('worker_progress', 'check_predicate') THEN 'PUBLIC'
@@ -66,5 +66,5 @@ GRANT SELECT ON steward.service, steward.store, steward.storage_map, steward.tem
     TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
 
 GRANT EXECUTE ON FUNCTION steward.schedule(text), steward.unschedule() TO steward_operator, steward_admin;
-GRANT EXECUTE ON FUNCTION steward.archive_store_problem() TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
+GRANT EXECUTE ON FUNCTION steward.archive_store_problem(), steward.scheduler() TO steward_admin, steward_pipeline, steward_operator, steward_auditor;
 GRANT SELECT ON steward.progress, steward.history TO steward_admin, steward_pipeline, steward_operator, steward_auditor;

@@ -108,7 +108,7 @@ $$;
 COMMENT ON FUNCTION steward.unschedule() IS 'removes the job that schedule() made; false when there is none';
 
 CREATE FUNCTION steward.scheduler() RETURNS text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
         (SELECT format('pg_cron in database %I: %s', e.cron_database, e.schedule) FROM steward.schedule_entry e
           WHERE e.cron_database = current_setting('cron.database_name', true)
@@ -150,11 +150,14 @@ CREATE FUNCTION steward.check_worker()
                                      OR s.retention ->> 'until' = 'lifetime' AND s.retention ? 'clock'))
     SELECT 'error', 'no_worker', current_database()::text,
            'no worker can archive or purge here: '
-           || CASE WHEN steward.preloaded() THEN 'steward.max_workers is 0' ELSE 'pg_steward is not in shared_preload_libraries' END,
-           CASE WHEN steward.preloaded() THEN 'ALTER SYSTEM SET steward.max_workers = 2'
+           || CASE WHEN steward.preloaded() THEN 'steward.max_workers is 0, or steward.worker is off' ELSE 'pg_steward is not in shared_preload_libraries' END,
+           CASE WHEN steward.preloaded() AND current_setting('steward.max_workers', true)::integer > 0
+                THEN format('ALTER DATABASE %I RESET steward.worker', current_database())
+                WHEN steward.preloaded() THEN 'ALTER SYSTEM SET steward.max_workers = 2'
                 ELSE 'ALTER SYSTEM SET shared_preload_libraries = ' || coalesce(nullif(current_setting('shared_preload_libraries'), '') || ', ', '') || 'pg_steward' END
       FROM retained r
-     WHERE r.n > 0 AND NOT (steward.preloaded() AND current_setting('steward.max_workers', true)::integer > 0)
+     WHERE r.n > 0 AND NOT (steward.preloaded() AND current_setting('steward.max_workers', true)::integer > 0
+                            AND current_setting('steward.worker')::boolean)
     UNION ALL
     SELECT 'warning', 'no_scheduler', current_database()::text,
            'nobody calls enforce_retention() on time: neither pg_cron nor the worker''s own timer', 'SELECT steward.schedule()'

@@ -22,6 +22,7 @@ int			guc_max_attempts = 8;
 int			guc_max_workers = 2;
 int			guc_naptime = 60;
 int			guc_retention_interval = 0;
+bool		guc_worker = true;
 
 void
 guc_init(void)
@@ -48,6 +49,12 @@ guc_init(void)
 							10000, 1, 1000000,
 							PGC_SUSET, 0,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("steward.worker",
+							 "Whether the worker archives and purges.",
+							 "ALTER DATABASE ... SET steward.worker = off pauses it there; what is under way is finished.",
+							 &guc_worker, true,
+							 PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomRealVariable("steward.worker_share",
 							 "Share of the time that the worker works while it deletes batches of rows.",
 							 "It sleeps the rest, so that the services keep theirs. 1: it never sleeps.",

@@ -677,13 +677,13 @@ drain_queue(MemoryContext context)
 	TimestampTz timer;
 
 	timer = enforce_on_time();
-	while (queue_claim(&task))
+	while (guc_worker && queue_claim(&task))
 	{
 		run_task(&task, context);
 		MemoryContextReset(context);
 		worker_sleep(0);
 	}
-	return Min(timer, queue_next());
+	return guc_worker ? Min(timer, queue_next()) : timer;
 }
 
 /*
@@ -745,7 +745,7 @@ steward_worker_main(Datum arg)
 	PG_TRY();
 	{
 		set_session();
-		if (has_queue() && alone())
+		if (guc_worker && has_queue() && alone())
 		{
 			queue_recover();
 			next = drain_queue(context);

@@ -24,7 +24,8 @@ ALTER TABLE check_s.g OWNER TO check_owner;
 -- the findings of this file: others may have tables here
 CREATE FUNCTION check_s.found() RETURNS TABLE (severity text, rule text, object text, detail text, remedy text) LANGUAGE sql AS $$
     SELECT severity, rule, replace(object, current_database(), '(database)'), detail, remedy FROM steward.check()
-     WHERE object ~ 'check_' OR object ~ '^check' OR object = current_database() AND rule <> 'not_preloaded' $$;
+     WHERE object ~ 'check_' OR object ~ '^check'
+        OR object = current_database() AND rule NOT IN ('not_preloaded', 'no_scheduler', 'no_worker') $$;
 -- run every remedy until there is nothing left to mend
 CREATE FUNCTION check_s.mend() RETURNS TABLE (rounds int, remedies int, "left" bigint) LANGUAGE plpgsql AS $$
 DECLARE

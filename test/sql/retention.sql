@@ -4,6 +4,8 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_steward;
 \set SHOW_CONTEXT never
+-- nobody acts on what is enqueued here
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET steward.worker = off', current_database()); END $$;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
 
@@ -381,3 +383,4 @@ SET client_min_messages = error;
 RESET search_path;
 DROP SCHEMA retention_s CASCADE;
 DROP ROLE retention_svc, retention_nobody;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET steward.worker', current_database()); END $$;
