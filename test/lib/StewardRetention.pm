@@ -57,6 +57,15 @@ sub connect
 	return;
 }
 
+# Another session, of the same database unless one is named
+sub another
+{
+	my ($self, $dbname) = @_;
+	my $other = bless { %$self, dbname => $dbname // $self->{dbname} }, ref $self;
+	$other->connect;
+	return $other;
+}
+
 sub disconnect
 {
 	my ($self) = @_;
