@@ -7,14 +7,15 @@
  */
 
 -- What a SELECT of whole rows names, and a digest of it.  Not null and defaults
--- do not matter: they change no row that is there.
+-- do not matter: they change no row that is there.  Numbers do: a column that was
+-- dropped and added again may hold other values, and no page has changed.
 CREATE FUNCTION steward.export_columns(relation regclass, clock text, tenant text,
                                        OUT list text, OUT clock_at integer, OUT tenant_at integer, OUT shape text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.n),
            coalesce(max(a.n) FILTER (WHERE a.attname = clock), 0)::integer,
            coalesce(max(a.n) FILTER (WHERE a.attname = tenant), 0)::integer,
-           encode(sha256(convert_to(string_agg(format('%s %s %s', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
+           encode(sha256(convert_to(string_agg(format('%s %s %s %s', a.attnum, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
                                                       a.attgenerated), E'\n' ORDER BY a.n), 'UTF8')), 'hex')
       FROM (SELECT t.*, row_number() OVER (ORDER BY t.attnum) AS n FROM pg_attribute t
              WHERE t.attrelid = relation AND t.attnum > 0 AND NOT t.attisdropped) a

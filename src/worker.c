@@ -729,7 +729,8 @@ steward_worker_main(Datum arg)
 	SpinLockAcquire(&shared->mutex);
 	my_slot->pid = MyProcPid;
 	my_slot->started = GetCurrentTimestamp();
-	my_slot->next = DT_NOEND;
+	/* for the case that it comes to no end of its own: it was terminated */
+	my_slot->next = TimestampTzPlusMilliseconds(my_slot->started, guc_naptime * 1000L);
 	SpinLockRelease(&shared->mutex);
 	before_shmem_exit(worker_exit, (Datum) 0);
 
