@@ -277,6 +277,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.clock = segment->clock;
 	options.tenant = segment->tenant;
 	options.by_row = segment->is_rows;
+	options.single_thread = guc_archive_threads == 1;
 	options.rows = &worker_progress->rows;
 	options.bytes = &worker_progress->bytes;
 
