@@ -352,6 +352,13 @@ BEGIN
            format('CREATE INDEX ON %s (%I)', b.indexed, b.clock)
       FROM by_rows b WHERE b.clock IS NOT NULL AND b.key[1] IS DISTINCT FROM b.clock AND b.blocked IS NULL
     UNION ALL
+    -- neither seen through its parent nor gone: nobody's retention covers it
+    SELECT 'error', 'pending_detach', i.inhrelid::regclass::text, format('a concurrent detach from %s was broken off (store %s)', i.inhparent::regclass, m.store),
+           format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', i.inhparent::regclass, i.inhrelid::regclass)
+      FROM pg_inherits i JOIN steward.member(ARRAY(SELECT s FROM steward.store s)) m ON m.relation = i.inhparent
+     WHERE i.inhdetachpending
+       AND NOT EXISTS (SELECT FROM steward.segment g WHERE g.relation = i.inhrelid AND g.kind = 'partition' AND g.state <> 'purged')
+    UNION ALL
     SELECT 'error', 'retention_clock', r.relation::text,
            format('the table of store %s %s%s', r.store, r.problem, coalesce(format(': that of store %s, which it is part of', r.inherited_from), '')),
            format('SELECT steward.alter_store(%L, %L)', r.store, '{"retention": {"until": "lifetime"}}')

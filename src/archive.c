@@ -9,8 +9,9 @@
  *
  * Lines gather in a job until a frame is full.  A full job is digested here,
  * then compressed and written by a helper thread, while this one fills the
- * next; when all are under way, it waits for the oldest.  Compression is most
- * of all the work, so that everything else belongs to this side.  The helper
+ * next.  Compression is most of all the work; so when all jobs are full, this
+ * side compresses the newest itself rather than wait, and leaves to the helper
+ * what must go in order: the writing.  The helper
  * is one thread with nothing of PostgreSQL in it: no palloc, no ereport, no
  * signal ever delivered to it.  It touches the jobs that are handed to it and
  * its own half of struct Helper; what fails in it is carried back with the job
@@ -55,8 +56,17 @@
 #include "archive.h"
 #include "ndjson.h"
 
-#define N_JOBS			3		/* filled, finished, and one to even out */
+#define N_JOBS			4
 #define ZSTD_LEVEL		3
+/*
+ * A buffer for lines that has grown beyond this is given back.  Less would have
+ * rows of some MB free and regrow it each time, which is slow and fragments the
+ * heap.
+ */
+#define MAX_KEPT		(16 * ARCHIVE_FRAME_BYTES)
+/* An ordinary frame, compressed, fits in this */
+#define PACKED_SIZE \
+	ZSTD_COMPRESSBOUND(ARCHIVE_FRAME_BYTES + ARCHIVE_FRAME_BYTES / 8)
 /* What is gathered of a manifest before it is written */
 #define MANIFEST_PIECE	65536
 
@@ -65,7 +75,9 @@
 typedef enum JobState
 {
 	JOB_FREE = 0,				/* the writer's, to fill */
-	JOB_FULL,					/* the helper's */
+	JOB_FULL,					/* nobody's, to compress */
+	JOB_TAKEN,					/* its taker's */
+	JOB_PACKED,					/* the helper's, to write */
 	JOB_DONE					/* the writer's, to take the frame of */
 } JobState;
 
@@ -74,6 +86,8 @@ typedef struct Job
 	JobState	state;
 	NdjsonBuffer lines;
 	ArchiveFrame frame;
+	char	   *packed;			/* PACKED_SIZE bytes, if the writer ever
+								 * compressed it */
 } Job;
 
 typedef enum HelperFailure
@@ -88,8 +102,7 @@ typedef struct Helper
 	/* set before it starts */
 	int			fd;				/* -1: nothing is written */
 	ZSTD_CCtx  *zstd;
-	char	   *packed;
-	size_t		packed_size;
+	char	   *packed;			/* PACKED_SIZE bytes */
 	/* its own while it runs */
 	uint64		offset;			/* of the next frame */
 	HelperFailure failure;		/* the first; nothing is done after it */
@@ -148,7 +161,7 @@ helper_compress(Helper *helper, Job *job)
 	}
 	do
 	{
-		ZSTD_outBuffer out = {helper->packed, helper->packed_size, 0};
+		ZSTD_outBuffer out = {helper->packed, PACKED_SIZE, 0};
 
 		left = ZSTD_compressStream2(helper->zstd, &out, &in, ZSTD_e_end);
 		if (ZSTD_isError(left))
@@ -164,6 +177,17 @@ helper_compress(Helper *helper, Job *job)
 	helper->offset += bytes;
 }
 
+/* What the writer has compressed itself */
+static void
+helper_write_packed(Helper *helper, Job *job)
+{
+	if (helper->failure != NOTHING_FAILED)
+		return;
+	job->frame.offset = helper->offset;
+	helper->offset += job->frame.bytes;
+	helper_write(helper, job->packed, job->frame.bytes);
+}
+
 static void *
 helper_main(void *argument)
 {
@@ -174,13 +198,19 @@ helper_main(void *argument)
 	for (;;)
 	{
 		Job		   *job = &helper->jobs[next];
+		bool		packed;
 
-		while (job->state != JOB_FULL && !helper->quit)
+		while (job->state != JOB_FULL && job->state != JOB_PACKED && !helper->quit)
 			pthread_cond_wait(&helper->filled, &helper->mutex);
 		if (helper->quit)
 			break;
+		packed = job->state == JOB_PACKED;
+		job->state = JOB_TAKEN;
 		pthread_mutex_unlock(&helper->mutex);
-		helper_compress(helper, job);
+		if (packed)
+			helper_write_packed(helper, job);
+		else
+			helper_compress(helper, job);
 		pthread_mutex_lock(&helper->mutex);
 		job->state = JOB_DONE;
 		pthread_cond_signal(&helper->done);
@@ -234,7 +264,9 @@ typedef struct Archiver
 	int			settings;		/* nest level of the pinned ones */
 	NdjsonWriter *lines;
 	Job		   *job;			/* that is being filled */
+	bool		first_frame;
 	Helper		helper;
+	ZSTD_CCtx  *zstd;			/* for jobs that are not left to the helper */
 	EVP_MD_CTX *sha;
 	uint8	   *row_digests;	/* one behind the other; if by_row */
 	size_t		n_row_digests;
@@ -282,9 +314,13 @@ release(void *argument)
 		ReleaseExternalFD();
 	}
 	for (i = 0; i < N_JOBS; i++)
+	{
 		free(helper->jobs[i].lines.data);
+		free(helper->jobs[i].packed);
+	}
 	free(helper->packed);
 	ZSTD_freeCCtx(helper->zstd);
+	ZSTD_freeCCtx(archiver->zstd);
 	EVP_MD_CTX_free(archiver->sha);
 }
 
@@ -316,17 +352,27 @@ open_file(Archiver *archiver)
 	}
 }
 
-static void
-prepare_compression(Helper *helper)
+static ZSTD_CCtx *
+prepare_compression(void)
 {
-	helper->zstd = ZSTD_createCCtx();
-	helper->packed_size = ZSTD_compressBound(ARCHIVE_FRAME_BYTES + ARCHIVE_FRAME_BYTES / 8);
-	helper->packed = malloc(helper->packed_size);
-	if (!helper->zstd || !helper->packed ||
-		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
-		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_contentSizeFlag, 1)) ||
-		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_checksumFlag, 1)))
+	ZSTD_CCtx  *zstd = ZSTD_createCCtx();
+
+	if (!zstd)
 		out_of_memory();
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 1);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+	return zstd;
+}
+
+static char *
+get_packed_buffer(void)
+{
+	char	   *buffer = malloc(PACKED_SIZE);
+
+	if (!buffer)
+		out_of_memory();
+	return buffer;
 }
 
 /*
@@ -349,6 +395,15 @@ start_thread(Helper *helper)
 }
 
 static void
+compression_failed(Archiver *archiver, size_t error)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not compress data for file \"%s\": %s",
+				   archiver->file, ZSTD_getErrorName(error)));
+}
+
+static void
 raise_failure(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
@@ -364,10 +419,7 @@ raise_failure(Archiver *archiver)
 					errmsg("could not write to file \"%s\": %m", archiver->file));
 			break;
 		case COMPRESSION_FAILED:
-			ereport(ERROR,
-					errcode(ERRCODE_INTERNAL_ERROR),
-					errmsg("could not compress data for file \"%s\": %s",
-						   archiver->file, ZSTD_getErrorName(helper->error)));
+			compression_failed(archiver, helper->error);
 			break;
 	}
 }
@@ -430,7 +482,7 @@ begin_frame(Job *job)
 	job->frame.to = DT_NOBEGIN;
 	job->lines.len = 0;
 	/* what one huge row needed is not kept for all that follow */
-	if (job->lines.size > 4 * ARCHIVE_FRAME_BYTES)
+	if (job->lines.size > MAX_KEPT)
 	{
 		free(job->lines.data);
 		job->lines.data = NULL;
@@ -465,21 +517,75 @@ collect(Archiver *archiver, Job *job)
 	begin_frame(job);
 }
 
-/* Wait until the helper is done with a job, if it has it */
+/* The newest job that is still to be compressed, if its frame is an ordinary one */
+static Job *
+newest_full_job(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+	int			newest = archiver->job - helper->jobs + N_JOBS;
+	int			i;
+
+	for (i = 0; i < N_JOBS; i++)
+	{
+		Job		   *job = &helper->jobs[(newest - i) % N_JOBS];
+
+		if (job->state == JOB_FULL &&
+			ZSTD_COMPRESSBOUND(job->lines.len) <= PACKED_SIZE)
+			return job;
+	}
+	return NULL;
+}
+
 static void
-reclaim(Archiver *archiver, Job *job)
+compress_job(Archiver *archiver, Job *job)
+{
+	size_t		bytes;
+
+	if (!job->packed)
+		job->packed = get_packed_buffer();
+	if (!archiver->zstd)
+		archiver->zstd = prepare_compression();
+	bytes = ZSTD_compress2(archiver->zstd, job->packed, PACKED_SIZE,
+						   job->lines.data, job->lines.len);
+	if (ZSTD_isError(bytes))
+		compression_failed(archiver, bytes);
+	job->frame.bytes = bytes;
+}
+
+/* Help the helper, or wait for it, until it is done with a job that it has */
+static void
+wait_for(Archiver *archiver, Job *job)
 {
 	Helper	   *helper = &archiver->helper;
 
-	if (helper->threaded)
+	pthread_mutex_lock(&helper->mutex);
+	while (job->state != JOB_FREE && job->state != JOB_DONE)
 	{
-		pgstat_report_wait_start(PG_WAIT_EXTENSION);
-		pthread_mutex_lock(&helper->mutex);
-		while (job->state == JOB_FULL)
+		Job		   *ours = newest_full_job(archiver);
+
+		if (!ours)
+		{
+			pgstat_report_wait_start(PG_WAIT_EXTENSION);
 			pthread_cond_wait(&helper->done, &helper->mutex);
+			pgstat_report_wait_end();
+			continue;
+		}
+		ours->state = JOB_TAKEN;
 		pthread_mutex_unlock(&helper->mutex);
-		pgstat_report_wait_end();
+		compress_job(archiver, ours);
+		pthread_mutex_lock(&helper->mutex);
+		ours->state = JOB_PACKED;
+		pthread_cond_signal(&helper->filled);
 	}
+	pthread_mutex_unlock(&helper->mutex);
+}
+
+/* Get a job back, and what has become of it */
+static void
+reclaim(Archiver *archiver, Job *job)
+{
+	if (archiver->helper.threaded)
+		wait_for(archiver, job);
 	if (job->state == JOB_DONE)
 		collect(archiver, job);
 }
@@ -491,6 +597,7 @@ end_frame(Archiver *archiver)
 	Helper	   *helper = &archiver->helper;
 	Job		   *job = archiver->job;
 
+	archiver->first_frame = false;
 	job->frame.raw_bytes = job->lines.len;
 	digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
@@ -563,8 +670,10 @@ add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
 	}
 	caller = MemoryContextSwitchTo(archiver->context);
 	text = palloc(key.len + 1);
+
 	memcpy(text, key.text, key.len);
 	key.text = text;
+
 	tenant = tenants_insert(archiver->tenants, key, &found);
 	tenant->text = OutputFunctionCall(&archiver->tenant_output,
 									  slot->tts_values[archiver->tenant - 1]);
@@ -648,6 +757,7 @@ static const struct
 	const char *name;
 	const char *value;
 }			pinned_settings[] =
+
 {
 	{"DateStyle", "ISO, YMD"},
 	{"IntervalStyle", "postgres"},
@@ -657,6 +767,7 @@ static const struct
 	{"lc_monetary", "C"},
 	{"quote_all_identifiers", "off"},
 	{"search_path", "pg_catalog"},	/* regclass and its like are qualified */
+	{"synchronize_seqscans", "off"},	/* the same table, the same order */
 	{"xmlbinary", "base64"},
 	{"xmloption", "content"},
 	{"array_nulls", "on"}
@@ -716,11 +827,13 @@ make_archiver(const ArchiveOptions *options)
 	for (i = 0; i < N_JOBS; i++)
 		begin_frame(&archiver->helper.jobs[i]);
 	archiver->job = &archiver->helper.jobs[0];
+	archiver->first_frame = true;
 	prepare_digest(archiver);
 	if (archiver->file)
 	{
 		open_file(archiver);
-		prepare_compression(&archiver->helper);
+		archiver->helper.zstd = prepare_compression();
+		archiver->helper.packed = get_packed_buffer();
 		if (!options->single_thread)
 			start_thread(&archiver->helper);
 	}
@@ -748,10 +861,11 @@ static void
 finish_jobs(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
-	int			at = archiver->job - helper->jobs;
+	int			at;
 	int			i;
 
-	if (archiver->job->frame.rows > 0)
+	/* no rows are one empty frame: an empty file is no zstd file */
+	if (archiver->job->frame.rows > 0 || archiver->first_frame)
 		end_frame(archiver);
 	at = archiver->job - helper->jobs;
 	for (i = 0; i < N_JOBS; i++)
@@ -928,8 +1042,9 @@ add_hex(StringInfo text, const uint8 *digest)
 {
 	enlargeStringInfo(text, 2 * ARCHIVE_DIGEST_LENGTH + 2);
 	appendStringInfoCharMacro(text, '"');
-	text->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
-							text->data + text->len);
+	text	  ->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
+								  text->data + text->len);
+
 	appendStringInfoCharMacro(text, '"');
 }
 
@@ -1042,7 +1157,7 @@ add_head(StringInfo text, const char *head)
 static void
 add_summary(Manifest *manifest, const ArchiveSummary *summary)
 {
-	StringInfo	text = &manifest->text;
+	StringInfo text = &manifest->text;
 	bool		no_clock = summary->from > summary->to;
 	int			i;
 

@@ -235,6 +235,8 @@ make_format(const CatalogEntry *entry, const ArchiveHead *head)
 	return format;
 }
 
+pg_noreturn static void refuse_line(const LineCursor *cursor);
+
 static void
 refuse_line(const LineCursor *cursor)
 {
@@ -564,6 +566,7 @@ typedef struct Restore
 	ArchiveReader *reader;
 	LineFormat *format;
 	bool	   *wanted;			/* by column of the line: does it go in? */
+	bool		copying;		/* from here on errors may hold values */
 	TimestampTz from;
 	TimestampTz to;
 	char	   *text;			/* one frame, as COPY text */
@@ -733,8 +736,8 @@ static const char *
 clock_of(const CatalogEntry *entry, const ArchiveHead *head)
 {
 	const char *clock = head->clock ?
-		pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
-		entry->clock;
+	pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
+	entry->clock;
 
 	if (!clock)
 		ereport(ERROR,
@@ -945,7 +948,7 @@ read_rows(void *buffer, int minread, int maxread)
 			convert_frame(restore, &lines);
 		}
 		n = Min(restore->length - restore->at, maxread - done);
-		memcpy((char *) buffer + done, restore->text + restore->at, n);
+		memcpy((char *) buffer + done, restore->text +restore->at, n);
 		restore->at += n;
 		done += n;
 	}
@@ -964,12 +967,12 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	CopyFromState state;
 	uint64		rows;
 
-	pstate->p_sourcetext = "steward.restore()";
 	nsitem = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
 										   NULL, false, false);
 	where = where_clause(restore, rel, pstate, nsitem, key_from, key_to);
 	options = list_make1(makeDefElem("encoding",
 									 (Node *) makeString("UTF8"), -1));
+	restore->copying = true;
 	state = BeginCopyFrom(pstate, rel, where, NULL, false, read_rows, columns,
 						  options);
 	rows = CopyFrom(state);
@@ -1007,6 +1010,8 @@ copy_as_owner(Restore *restore, Relation rel, bool own, ArrayType *key_from,
 		restoring = outer;
 		(void) actor_set_retention(exempt);
 		SetUserIdAndSecContext(user, security);
+		if (!restore->copying)
+			PG_RE_THROW();
 		rethrow_silently(context);
 	}
 	PG_END_TRY();
@@ -1193,11 +1198,12 @@ put_typed(Reading *reading)
 	for (i = 0; i < reading->desc->natts; i++)
 	{
 		char	   *text = reading->columns[i] < 0 ? NULL :
-			reading->values[reading->columns[i]];
+		reading->values[reading->columns[i]];
 
 		if (text)
 			text = pg_any_to_server(text, strlen(text), PG_UTF8);
 		reading->nulls[i] = text == NULL;
+
 		reading->datums[i] = (Datum) 0;
 		if (TupleDescAttr(reading->desc, i)->attisdropped)
 			continue;

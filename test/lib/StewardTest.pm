@@ -177,6 +177,9 @@ CREATE TABLE app.docs (tenant_id uuid NOT NULL, id int, title text);
 CREATE TABLE app.docs_signed (signed_by text) INHERITS (app.docs);
 CREATE TABLE app.audit (tenant_id uuid NOT NULL, id int, what text);
 CREATE TABLE app.outbox (id int PRIMARY KEY, source text NOT NULL, body jsonb, published_at timestamptz);
+CREATE INDEX ON app.events (at);
+CREATE INDEX ON app.orders (created_at);
+CREATE INDEX ON app.outbox (published_at);
 CREATE TABLE app.plans (code text PRIMARY KEY, price int);
 CREATE TABLE app.jobs (id int PRIMARY KEY, state text);
 RESET ROLE;
@@ -212,12 +215,12 @@ SELECT steward.create_service('Hook Gateway', role => 'hook gateway');
 SELECT count(*) FROM steward.apply($$ {"stores": [
   {"name": "orders", "data": "Orders", "relation": "app.orders", "owner": "Billing", "access": "By id", "keys": [["id"]],
    "retention": {"clock": "created_at", "hot": "90 days", "then": "archive", "keep": "7 years"}, "notes": "credential points to Key Vault"},
-  {"name": "order lines", "relation": "app.order_lines", "part_of": "orders"},
+  {"name": "order lines", "relation": "app.order_lines", "part_of": "orders", "retention": {"until": "lifetime"}},
   {"name": "notes", "relation": "app.notes", "owner": "Hook Gateway", "tenant": "Tenant Name", "retention": {"until": "tenant_lifetime", "plus": "1 year"},
    "plaintext_exempt": {"body": "prose of people"}},
   {"name": "counters", "relation": "app.counters", "owner": "Billing", "retention": {"until": "lifetime"}},
   {"name": "small_counters", "relation": "app.small_counters", "owner": "Billing", "tenant": "account", "retention": {"until": "lifetime"}},
-  {"name": "events", "relation": "app.events", "owner": "Hook Gateway", "retention": {"clock": "at", "hot": "30 days", "then": "purge"}},
+  {"name": "events", "relation": "app.events", "owner": "Hook Gateway", "retention": {"clock": "at", "hot": "100 years", "then": "purge"}},
   {"name": "readings", "relation": "app.readings", "owner": "Billing", "retention": {"until": "lifetime"}},
   {"name": "docs", "relation": "app.docs", "owner": "Billing", "retention": {"until": "lifetime"}},
   {"name": "audit", "relation": "app.audit", "owner": "Billing", "append_only": true, "retention": {"until": "lifetime"}},

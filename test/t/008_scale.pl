@@ -36,6 +36,7 @@ BEGIN
                        CASE WHEN i % 2 = 0 THEN 'a' ELSE 'b' END, i,
                        (ARRAY['uuid', 'text', 'bigint'])[i % 3 + 1],
                        CASE WHEN i % 100 = 0 THEN 'PARTITION BY HASH (tenant_id)' ELSE '' END);
+        EXECUTE format('CREATE INDEX ON %s.t_%s (at)', CASE WHEN i % 2 = 0 THEN 'a' ELSE 'b' END, i);
         IF i % 100 = 0 THEN
             FOR p IN 0..3 LOOP
                 EXECUTE format('CREATE TABLE a.t_%s_%s PARTITION OF a.t_%s FOR VALUES WITH (modulus 4, remainder %s)', i, p, i, p);
