@@ -954,11 +954,12 @@ rest_after(TimestampTz start)
 	long		ms = (long) (worked * (1 / guc_worker_share - 1));
 
 	worker_phase(PHASE_SLEEPING);
-	while (ms > 0)
+	/* settings and interrupts are heeded where nothing is to be slept, too */
+	do
 	{
-		worker_sleep(Min(ms, 1000));
+		worker_sleep(Max(Min(ms, 1000), 0));
 		ms -= 1000;
-	}
+	} while (ms > 0);
 }
 
 /* One batch, archived and purged; false when no row is due */

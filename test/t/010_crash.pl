@@ -408,7 +408,7 @@ sub writer
 		elsif ($dice < 0.58)
 		{
 			my $table = one_of(@plain);
-			my @rows = map { $new_row->($table, $old->()) } 1 .. 1 + rand 130;
+			my @rows = map { $new_row->($table, $old->()) } 1 .. 1 + rand(rand() < 0.2 ? 160 : 20);
 
 			$put->(\@rows, $insert->($table, @rows));
 		}
@@ -456,7 +456,7 @@ sub writer
 			if (!$drop && defined $rows && $rows > 0) { $mine[$at_of] = \%new; }
 			else { splice @mine, $at_of, 1; }
 		}
-		sleep rand 0.05;
+		sleep 0.05 + rand 0.15;
 	}
 	disconnect();
 	return;
