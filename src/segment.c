@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -198,7 +198,7 @@ describe_table(Segment *segment)
 {
 	if (query_run("SELECT g.relation::text, e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape"
 				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
-				  "       LATERAL steward.export_columns(g.relation, s.retention ->> 'clock', s.tenant) e"
+				  "       LATERAL steward.export_columns(g.relation, steward.effective_retention(s.name) ->> 'clock', s.tenant) e"
 				  " WHERE g.id = $1 AND e.list IS NOT NULL", "l", segment->id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
@@ -230,7 +230,7 @@ load_segment(const Task *task, int64 id)
 	if (query_run("SELECT g.store, g.relation::oid::bigint, g.kind, g.action, g.state, g.condition, g.lsn,"
 				  "       concat_ws(' AND ', steward.key_compare(g.relation, g.key, '>', g.key_from),"
 				  "                          steward.key_compare(g.relation, g.key, '<=', g.key_to)),"
-				  "       quote_ident(s.tenant), coalesce((s.retention ->> 'by_tenant')::boolean, false)::integer::bigint"
+				  "       quote_ident(s.tenant), coalesce((steward.effective_retention(s.name) ->> 'by_tenant')::boolean, false)::integer::bigint"
 				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store"
 				  " WHERE g.id = $1", "l", id) == 0)
 		ereport(ERROR,
@@ -277,6 +277,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.clock = segment->clock;
 	options.tenant = segment->tenant;
 	options.by_row = segment->is_rows;
+	options.single_thread = guc_archive_threads == 1;
 	options.rows = &worker_progress->rows;
 	options.bytes = &worker_progress->bytes;
 
