@@ -189,8 +189,10 @@ sub archived_rows
 		$path =~ s/^file://;
 		foreach my $line (split /\n/, unzstd(slurp("$path/data.ndjson.zst")))
 		{
-			my $row = $json->decode($line);
-			push @rows, [ $row->{id}, $row->{body} ];
+			# (JSON::PP takes a second for a megabyte; these values hold nothing to unescape)
+			my ($id) = $line =~ /"id":"(-?\d+)"/ or die "no id in a line of $path";
+			my ($body) = $line =~ /"body":"([^"\\]*)"/ or die "no body in a line of $path";
+			push @rows, [ $id, $body ];
 		}
 	}
 	return @rows;
