@@ -492,7 +492,9 @@ end_frame(Archiver *archiver)
 	Job		   *job = archiver->job;
 
 	job->frame.raw_bytes = job->lines.len;
-	digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
+	/* a DELETE is proven by its rows; in which order they come, says nothing */
+	if (helper->fd >= 0 || !archiver->summary.by_row)
+		digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
 	{
 		pthread_mutex_lock(&helper->mutex);
