@@ -683,6 +683,16 @@ add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
 	MemoryContextSwitchTo(caller);
 }
 
+static inline void
+count_line(Archiver *archiver)
+{
+	const NdjsonBuffer *out = &archiver->job->lines;
+
+	archiver->job->frame.rows++;
+	if (archiver->summary.by_row)
+		digest_row(archiver, out->data + out->line, out->len - out->line);
+}
+
 static bool
 receive(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -691,9 +701,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	NdjsonSpan	tenant;
 
 	ndjson_line(archiver->lines, slot, out, &tenant);
-	archiver->job->frame.rows++;
-	if (archiver->summary.by_row)
-		digest_row(archiver, out->data + out->line, out->len - out->line);
+	count_line(archiver);
 	if (archiver->clock)
 		note_clock(archiver, slot);
 	if (archiver->tenants && !tenant.isnull)
@@ -816,6 +824,7 @@ make_archiver(const ArchiveOptions *options)
 
 	archiver->file = options->file ? pstrdup(options->file) : NULL;
 	archiver->clock = options->clock;
+	archiver->clock_type = options->clock_type;
 	archiver->tenant = options->tenant;
 	archiver->rows_done = options->rows;
 	archiver->bytes_done = options->bytes;
@@ -943,11 +952,10 @@ finish_tenants(Archiver *archiver, ArchiveSummary *summary)
 	qsort(summary->tenants, summary->n_tenants, sizeof(char *), compare_tenants);
 }
 
-ArchiveSummary *
-archive_finish(DestReceiver *writer)
+/* The summary, in the current context; everything else is released */
+static ArchiveSummary *
+finish(Archiver *archiver)
 {
-	ArchiveReceiver *receiver = (ArchiveReceiver *) writer;
-	Archiver   *archiver = receiver->archiver;
 	ArchiveSummary *summary = palloc(sizeof(ArchiveSummary));
 	Size		frames_size;
 
@@ -959,11 +967,55 @@ archive_finish(DestReceiver *writer)
 	memcpy(summary->frames, archiver->summary.frames, frames_size);
 	finish_digests(archiver, summary);
 	finish_tenants(archiver, summary);
-
-	receiver->archiver = NULL;
-	archive_unpin_settings(archiver->settings);
 	MemoryContextDelete(archiver->context);
 	return summary;
+}
+
+ArchiveSummary *
+archive_finish(DestReceiver *writer)
+{
+	ArchiveReceiver *receiver = (ArchiveReceiver *) writer;
+	int			settings = receiver->archiver->settings;
+	ArchiveSummary *summary = finish(receiver->archiver);
+
+	receiver->archiver = NULL;
+	archive_unpin_settings(settings);
+	return summary;
+}
+
+/* ---- lines that are there already ---------------------------------------- */
+
+ArchiveLineWriter *
+archive_lines_begin(const ArchiveOptions *options)
+{
+	return make_archiver(options);
+}
+
+void
+archive_put_line(ArchiveLineWriter *writer, const char *line, size_t len,
+				 const char *clock)
+{
+	ArchiveFrame *frame = &writer->job->frame;
+
+	ndjson_put_line(line, len, &writer->job->lines);
+	count_line(writer);
+	if (clock)
+	{
+		TimestampTz at = writer->clock_type == DATEOID
+			? date_to_timestamptz(DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(clock))))
+			: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(clock),
+													  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+
+		widen(&frame->from, &frame->to, at, at);
+	}
+	if (writer->job->lines.len >= ARCHIVE_FRAME_BYTES)
+		end_frame(writer);
+}
+
+ArchiveSummary *
+archive_lines_finish(ArchiveLineWriter *writer)
+{
+	return finish(writer);
 }
 
 /* ---- the manifest ------------------------------------------------------- */

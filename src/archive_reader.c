@@ -41,6 +41,7 @@ struct ArchiveReader
 	MemoryContextCallback closer;
 	ArchiveFacts facts;
 	ArchiveHead head;
+	char	   *manifest;		/* as it was read */
 	ArchiveSummary summary;
 	StoreObject *data;
 	EVP_MD	   *sha256;
@@ -274,6 +275,8 @@ head_scalar(ManifestParser *parser, const char *token, JsonTokenType type)
 		summary->to = time_member(parser, token, type, DT_NOBEGIN);
 	else if (strcmp(field, "clock") == 0)
 		reader->head.clock = text_member(parser, token, type);
+	else if (strcmp(field, "tenant_column") == 0)
+		reader->head.tenant = text_member(parser, token, type);
 	else if (strcmp(field, "ddl") == 0)
 		reader->head.ddl = text_member(parser, token, type);
 }
@@ -649,7 +652,7 @@ read_manifest(ArchiveReader *reader)
 					   errdetail("The digest of %s differs from the catalog's.",
 								 ARCHIVE_MANIFEST_FILE));
 	parse_manifest(reader, text, size);
-	pfree(text);
+	reader->manifest = text;
 }
 
 ArchiveReader *
@@ -678,6 +681,12 @@ const ArchiveSummary *
 archive_summary(const ArchiveReader *reader)
 {
 	return &reader->summary;
+}
+
+const char *
+archive_manifest(const ArchiveReader *reader)
+{
+	return reader->manifest;
 }
 
 void

@@ -127,13 +127,34 @@ pause_ms(int attempt)
 	return pg_prng_double(&pg_global_prng_state) * Min(ceiling, LONGEST_PAUSE_MS);
 }
 
+/*
+ * An erasure that a hold refuses is refused: whoever asked is to know, and to
+ * ask again when the hold has ended.
+ */
+static bool
+is_final(const Task *task, const ErrorData *error)
+{
+	return task->attempt >= guc_max_attempts ||
+		(strcmp(task->kind, "erase") == 0 &&
+		 error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE);
+}
+
+/* Core shows the key that a foreign key or a unique index is about */
+static const char *
+safe_detail(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ? NULL : error->detail;
+}
+
 /* Record a failure, tell who listens, and try again later if that may help */
 void
 queue_fail(const Task *task, const ErrorData *error)
 {
-	bool		final = task->attempt >= guc_max_attempts;
-	char	   *reason = error->detail ?
-	psprintf("%s: %s", error->message, error->detail) : error->message;
+	bool		final = is_final(task, error);
+	const char *detail = safe_detail(error);
+	char	   *reason = detail ?
+		psprintf("%s: %s", error->message, detail) : error->message;
 
 	query_begin();
 	if (query_run("UPDATE steward.task"
@@ -156,6 +177,6 @@ queue_fail(const Task *task, const ErrorData *error)
 			errmsg("task %lld (%s of store \"%s\") failed, attempt %d%s: %s",
 				   (long long) task->id, task->kind, task->store ? task->store : "",
 				   task->attempt, final ? ", the last" : "", error->message),
-			error->detail ? errdetail_internal("%s", error->detail) : 0,
+			detail ? errdetail_internal("%s", detail) : 0,
 			error->hint ? errhint("%s", error->hint) : 0);
 }

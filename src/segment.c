@@ -85,6 +85,16 @@ typedef struct Segment
 
 /* ---- helpers ----------------------------------------------------------- */
 
+/*
+ * Core refuses to fire deferred triggers for what a restricted operation has
+ * done, those of deferred foreign keys too: let none be deferred.
+ */
+void
+defer_nothing(void)
+{
+	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
+}
+
 static void
 begin_step(const Segment *segment)
 {
@@ -100,7 +110,7 @@ set_state(Segment *segment, const char *state, const char *moment)
 	segment->state = pstrdup(state);
 }
 
-static bytea *
+bytea *
 as_bytea(const uint8 *digest)
 {
 	bytea	   *value = palloc(VARHDRSZ + ARCHIVE_DIGEST_LENGTH);
@@ -111,7 +121,7 @@ as_bytea(const uint8 *digest)
 }
 
 /* A digest of the last result; false if it is null */
-static bool
+bool
 take_digest(uint64 row, int column, uint8 *digest)
 {
 	bool		isnull;
@@ -123,28 +133,27 @@ take_digest(uint64 row, int column, uint8 *digest)
 	return true;
 }
 
-/* This database's spool; what a dead worker left in it is of no use */
 static char *
 spool_directory(void)
 {
 	return psprintf("%s/%u", SPOOL_DIRECTORY, MyDatabaseId);
 }
 
-/* False, after a warning, when something of it is still there */
-static bool
-remove_spool(void)
+/* Remove the spool; false, after a warning, when something of it is still there */
+bool
+spool_drop(void)
 {
 	char	   *path = spool_directory();
 
 	return access(path, F_OK) != 0 || rmtree(path, true);
 }
 
-static char *
-make_spool(const Segment *segment)
+char *
+spool_make(int64 number)
 {
 	char	   *path = spool_directory();
 
-	if (!remove_spool())
+	if (!spool_drop())
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not empty directory \"%s\"", path));
@@ -152,17 +161,17 @@ make_spool(const Segment *segment)
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not create directory \"%s\": %m", path));
-	return psprintf("%s/%lld", spool_directory(), (long long) segment->id);
+	return psprintf("%s/%lld", spool_directory(), (long long) number);
 }
 
-static char *
-data_file(const char *spool, int64 archive)
+char *
+spool_data_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".data", spool, archive);
 }
 
-static char *
-manifest_file(const char *spool, int64 archive)
+char *
+spool_manifest_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".manifest", spool, archive);
 }
@@ -332,7 +341,7 @@ tenants_of(const Segment *segment)
 	return tenants;
 }
 
-static int64
+int64
 next_archive(void)
 {
 	query_run("SELECT nextval(pg_catalog.pg_get_serial_sequence('steward.archive', 'id'))", "");
@@ -354,7 +363,7 @@ static void
 export_archive(Segment *segment, const char *spool, const char *tenant)
 {
 	int64		id = next_archive();
-	ArchiveSummary *summary = export_rows(segment, tenant, data_file(spool, id), SELECT_ROWS);
+	ArchiveSummary *summary = export_rows(segment, tenant, spool_data_file(spool, id), SELECT_ROWS);
 	const char *whose = tenant;
 	uint8		manifest_digest[ARCHIVE_DIGEST_LENGTH];
 	char	   *head;
@@ -368,7 +377,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 	query_run("SELECT steward.manifest_head($1, $2, $3, $4::regclass, $5)", "llsop",
 			  segment->id, id, whose, segment->relation, proof_position());
 	head = query_text(0, 1);
-	archive_write_manifest(manifest_file(spool, id), head, summary, manifest_digest);
+	archive_write_manifest(spool_manifest_file(spool, id), head, summary, manifest_digest);
 	if (summary->n_tenants >= 0 && segment->tenant > 0)
 		tenants = OidOutputFunctionCall(F_ARRAY_OUT, text_array(summary->tenants, summary->n_tenants));
 	query_run("INSERT INTO steward.archive (id, segment, store, tenant, state, base, path, rows, bytes, raw_bytes,"
@@ -394,7 +403,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 static char *
 export_segment(Segment *segment)
 {
-	char	   *spool = make_spool(segment);
+	char	   *spool = spool_make(segment->id);
 	ListCell   *lc;
 
 	worker_phase(PHASE_EXPORTING);
@@ -417,6 +426,18 @@ export_segment(Segment *segment)
 
 /* ---- uploading, verifying ---------------------------------------------- */
 
+/* The manifest last: it says that the archive is there */
+void
+spool_upload(const char *spool, int64 archive, const char *base,
+			 const char *path)
+{
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_DATA_FILE),
+			  spool_data_file(spool, archive));
+	fault_point("uploading");
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_MANIFEST_FILE),
+			  spool_manifest_file(spool, archive));
+}
+
 static void
 upload_segment(Segment *segment, const char *spool)
 {
@@ -428,18 +449,14 @@ upload_segment(Segment *segment, const char *spool)
 		SegmentArchive *archive = lfirst(lc);
 		const ArchiveFacts *facts = &archive->facts;
 
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_DATA_FILE),
-				  data_file(spool, archive->id));
-		fault_point("uploading");
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_MANIFEST_FILE),
-				  manifest_file(spool, archive->id));
+		spool_upload(spool, archive->id, facts->base, facts->path);
 	}
 	begin_step(segment);
 	query_run("UPDATE steward.archive SET state = 'uploaded', uploaded_at = clock_timestamp()"
 			  " WHERE segment = $1 AND state = 'exported'", "l", segment->id);
 	set_state(segment, "uploaded", "uploaded_at");
 	query_commit();
-	(void) remove_spool();
+	(void) spool_drop();
 	fault_point("uploaded");
 }
 
@@ -524,7 +541,7 @@ remove_files(const ArchiveFacts *facts)
 }
 
 /* Remove the files of archives that the catalog has given up */
-static void
+void
 remove_given_up(void)
 {
 	uint64		n;
@@ -568,7 +585,7 @@ remove_given_up(void)
 void
 segment_recover(void)
 {
-	(void) remove_spool();
+	(void) spool_drop();
 	query_begin();
 	query_run("WITH g AS (UPDATE steward.segment g"
 			  "              SET state = CASE action WHEN 'purge' THEN 'purged' ELSE 'failed' END,"
@@ -769,6 +786,7 @@ purge_rows(Segment *segment)
 	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
 	demand_catalog(segment);
+	defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
@@ -969,7 +987,8 @@ next_batch(const Task *task, RowsTask *rows)
 	condition = belongs;
 	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
-				  " WHERE task = $1 AND state = 'purged' AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
+				  " WHERE task = $1 AND state = 'purged' AND key_to IS NOT NULL"
+				  "   AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
 				  " ORDER BY id DESC LIMIT 1", "lo", task->id, rows->relation) > 0)
 	{
 		from = query_text(0, 1);
@@ -1013,7 +1032,7 @@ give_up_batches(const Task *task)
 }
 
 /* Leave the services their share of the machine */
-static void
+void
 rest_after(TimestampTz start)
 {
 	long		worked = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
@@ -1056,6 +1075,7 @@ purge_batch(const Task *task, RowsTask *rows)
 	query_begin();
 	queue_hold_token(task);
 	lock_rows(rows, RowExclusiveLock);
+	defer_nothing();
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
@@ -1163,6 +1183,8 @@ segment_run(const Task *task)
 		run_rows(task);
 	else if (strcmp(task->kind, "expire") == 0)
 		run_expire(task);
+	else if (strcmp(task->kind, "erase") == 0)
+		erase_run(task);
 	else
 		elog(ERROR, "unknown kind of task \"%s\"", task->kind);
 }
