@@ -28,6 +28,7 @@ CREATE FUNCTION steward.ended_tenants() RETURNS TABLE (tenant text, ended_at tim
 #variable_conflict use_column
 DECLARE
     r record;
+    live jsonb;
 BEGIN
     SELECT s.name, s.relation, s.tenant, s.retention ->> 'clock' AS clock INTO r
       FROM steward.store s
@@ -37,15 +38,16 @@ BEGIN
         RETURN QUERY SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e;
         RETURN;
     END IF;
-    RETURN QUERY EXECUTE format($sql$
-        WITH live AS MATERIALIZED (
+    live := steward.query_as_owner(r.relation, format($sql$
+        SELECT coalesce(jsonb_agg(t), '[]') FROM (
             SELECT t.%1$I::text AS tenant, CASE WHEN bool_and(t.%2$I IS NOT NULL) THEN max(t.%2$I)::timestamptz END AS ended_at
-              FROM %3$s t WHERE t.%1$I IS NOT NULL GROUP BY 1)
-        SELECT l.tenant, l.ended_at, %4$L::text FROM live l WHERE l.ended_at IS NOT NULL
-        UNION ALL
-        SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e
-         WHERE NOT EXISTS (SELECT FROM live l WHERE l.tenant = e.tenant AND (l.ended_at IS NOT NULL OR e.source = %4$L))$sql$,
-        r.tenant, r.clock, r.relation, r.name);
+              FROM %3$s t WHERE t.%1$I IS NOT NULL GROUP BY 1) t$sql$, r.tenant, r.clock, r.relation));
+    RETURN QUERY
+    WITH listed AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(live) x (tenant text, ended_at timestamptz))
+    SELECT l.tenant, l.ended_at, r.name FROM listed l WHERE l.ended_at IS NOT NULL
+    UNION ALL
+    SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e
+     WHERE NOT EXISTS (SELECT FROM listed l WHERE l.tenant = e.tenant AND (l.ended_at IS NOT NULL OR e.source = r.name));
 END
 $$;
 COMMENT ON FUNCTION steward.ended_tenants() IS
@@ -426,6 +428,7 @@ CREATE FUNCTION steward.count_due(only_store text)
 DECLARE
     n record;
     spared text;
+    counts bigint[];
     size numeric;
 BEGIN
     PERFORM steward.require_store(only_store);
@@ -437,12 +440,15 @@ BEGIN
     LOOP
         -- counted with the held rows, which the clause tells apart
         spared := CASE WHEN n.kind = 'rows' AND n.hold <> '' THEN substr(n.hold, 6) ELSE 'true' END;
-        EXECUTE format('SELECT count(*) FILTER (WHERE %2$s), count(*) FILTER (WHERE NOT %2$s), %3$s FROM %1$s WHERE %4$s',
-                       n.relation, spared,
-                       CASE WHEN n.tenant_column IS NULL THEN 'NULL::bigint'
-                            ELSE format('count(DISTINCT %I) FILTER (WHERE %s)', n.tenant_column, spared) END,
-                       CASE WHEN spared = 'true' THEN n.condition ELSE left(n.condition, -length(n.hold)) END)
-           INTO rows, held, tenants;
+        counts := steward.query_as_owner(n.relation, format(
+                      'SELECT ARRAY[count(*) FILTER (WHERE %2$s), count(*) FILTER (WHERE NOT %2$s), %3$s] FROM %1$s WHERE %4$s',
+                      n.relation, spared,
+                      CASE WHEN n.tenant_column IS NULL THEN 'NULL::bigint'
+                           ELSE format('count(DISTINCT %I) FILTER (WHERE %s)', n.tenant_column, spared) END,
+                      CASE WHEN spared = 'true' THEN n.condition ELSE left(n.condition, -length(n.hold)) END));
+        rows := counts[1];
+        held := counts[2];
+        tenants := counts[3];
         CONTINUE WHEN n.kind = 'rows' AND rows = 0 AND held = 0;
         store := n.store;
         action := n.action;
@@ -496,7 +502,7 @@ CREATE FUNCTION steward.any_row(relation regclass, condition text) RETURNS boole
 DECLARE
     found boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s)', any_row.relation, any_row.condition) INTO found;
+    found := steward.query_as_owner(any_row.relation, format('SELECT EXISTS (SELECT FROM %s WHERE %s)', any_row.relation, any_row.condition));
     RETURN found;
 EXCEPTION
     WHEN OTHERS THEN
@@ -573,6 +579,9 @@ BEGIN
     GET DIAGNOSTICS more = ROW_COUNT;
 
     UPDATE steward.enforcement e SET segments = found, tasks = enqueued + more WHERE e.id = run;
+    -- what was archived and purged is kept in segment and archive; this is the way there
+    DELETE FROM steward.enforcement e WHERE e.started_at < now() - interval '1 year' AND e.id <> run;
+    DELETE FROM steward.task t WHERE t.state = 'done' AND t.finished_at < now() - interval '1 year';
     PERFORM steward.wake_worker();
 END
 $$;

@@ -115,3 +115,8 @@ CREATE FUNCTION steward.archive_keep(store text, tenant text) RETURNS interval
      WHERE s.name = archive_keep.store
 $$;
 COMMENT ON FUNCTION steward.archive_keep(text, text) IS 'how long an archive of a store is kept; by contract, where it is one tenant''s and that has one';
+
+CREATE FUNCTION steward.query_as_owner(relation regclass, query text) RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'steward_query_as_owner';
+COMMENT ON FUNCTION steward.query_as_owner(regclass, text) IS
+    'the first field of a query''s result, run as the owner of a table and past its row security: an index of the table may call functions of the owner''s';

@@ -85,44 +85,6 @@ typedef struct Segment
 
 /* ---- helpers ----------------------------------------------------------- */
 
-/*
- * Act as the owner of a table, past its own row security, as referential
- * integrity does.  Returns what leave_owner() takes back.
- */
-typedef struct Identity
-{
-	Oid			user;
-	int			context;
-} Identity;
-
-static Identity
-enter_owner(Oid relation)
-{
-	Identity	before;
-	HeapTuple	tuple;
-	Oid			owner;
-
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation with OID %u does not exist", relation));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(owner, before.context | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_NOFORCE_RLS);
-	return before;
-}
-
-/* (an error restores it by itself, when the transaction aborts) */
-static void
-leave_owner(Identity before)
-{
-	SetUserIdAndSecContext(before.user, before.context);
-}
-
 static void
 begin_step(const Segment *segment)
 {
@@ -286,7 +248,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 {
 	ArchiveOptions options;
 	DestReceiver *writer;
-	Identity	before;
+	Actor		before;
 	MemoryContext caller = CurrentMemoryContext;
 	ArchiveSummary *summary;
 
@@ -298,7 +260,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.rows = &worker_progress->rows;
 	options.bytes = &worker_progress->bytes;
 
-	before = enter_owner(segment->relation);
+	before = actor_enter_owner(segment->relation);
 	/* the writer's file and thread go with the transaction */
 	MemoryContextSwitchTo(CurTransactionContext);
 	writer = archive_begin(&options);
@@ -310,7 +272,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 								psprintf(" AND %s IS NULL", segment->tenant_column) : ""));
 	MemoryContextSwitchTo(caller);
 	summary = archive_finish(writer);
-	leave_owner(before);
+	actor_leave_owner(before);
 	return summary;
 }
 
@@ -325,18 +287,18 @@ static List *
 tenants_of(const Segment *segment)
 {
 	List	   *tenants = NIL;
-	Identity	before;
+	Actor		before;
 	uint64		n;
 	uint64		i;
 
 	if (!segment->by_tenant || segment->is_rows)
 		return list_make1(NULL);
-	before = enter_owner(segment->relation);
+	before = actor_enter_owner(segment->relation);
 	n = query_run(psprintf("SELECT DISTINCT %s::text FROM ONLY %s ORDER BY 1",
 						   segment->tenant_column, segment->name), "");
 	for (i = 0; i < n; i++)
 		tenants = lappend(tenants, query_text(i, 1));
-	leave_owner(before);
+	actor_leave_owner(before);
 	return tenants;
 }
 
@@ -497,6 +459,38 @@ verify_segment(Segment *segment)
 
 /* ---- discarding -------------------------------------------------------- */
 
+/*
+ * A store that cannot be reached, or is there no more, must not keep the rest
+ * from going on: what stays behind is tried again the next time.
+ */
+static bool
+remove_files(const ArchiveFacts *facts)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool removed = false;
+
+	PG_TRY();
+	{
+		(void) store_remove(facts->base, facts->path);
+		removed = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(LOG,
+				errmsg("could not remove archive \"%s\" from \"%s\": %s",
+					   facts->path, facts->base, error->message));
+	}
+	PG_END_TRY();
+	return removed;
+}
+
 /* Remove the files of archives that the catalog has given up */
 static void
 remove_given_up(void)
@@ -520,12 +514,13 @@ remove_given_up(void)
 	}
 	query_commit();
 
+	worker_phase(PHASE_REMOVING);
 	foreach(lc, archives)
 	{
 		SegmentArchive *archive = lfirst(lc);
 
-		worker_phase(PHASE_REMOVING);
-		(void) store_remove(archive->facts.base, archive->facts.path);
+		if (!remove_files(&archive->facts))
+			continue;
 		query_begin();
 		query_run("UPDATE steward.archive SET removed_at = clock_timestamp() WHERE id = $1", "l", archive->id);
 		query_commit();
@@ -582,6 +577,16 @@ demand_same(const Segment *segment, const SegmentArchive *archive,
 		refuse_purge(segment, "Rows have changed since.");
 }
 
+static int64
+count_rows(const Segment *segment)
+{
+	Actor		before = actor_enter_owner(segment->relation);
+
+	query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
+	actor_leave_owner(before);
+	return query_int64(0, 1, 0);
+}
+
 /* Export once more, into nothing, and compare */
 static void
 demand_same_rows(const Segment *segment)
@@ -598,19 +603,27 @@ demand_same_rows(const Segment *segment)
 		rows += summary->rows;
 	}
 	/* rows of a tenant that has no archive */
-	query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
-	if (query_int64(0, 1, 0) != (int64) rows)
+	if (count_rows(segment) != (int64) rows)
 		refuse_purge(segment, "Rows have come since.");
 }
 
 static void
 demand_no_hold(const Segment *segment)
 {
-	char	   *held;
+	char	   *condition;
+	bool		held = false;
 
 	query_run("SELECT steward.hold_condition($1)", "s", segment->store);
-	held = query_text(0, 1);
-	if (held && query_run(psprintf("SELECT FROM ONLY %s WHERE (%s) LIMIT 1", segment->name, held), "") > 0)
+	condition = query_text(0, 1);
+	if (condition)
+	{
+		Actor		before = actor_enter_owner(segment->relation);
+
+		held = query_run(psprintf("SELECT FROM ONLY %s WHERE (%s) LIMIT 1",
+								  segment->name, condition), "") > 0;
+		actor_leave_owner(before);
+	}
+	if (held)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("segment %lld of store \"%s\" is under a legal hold",
@@ -650,10 +663,7 @@ purge_partition(Segment *segment)
 			rows += ((SegmentArchive *) lfirst(lc))->facts.rows;
 	}
 	else
-	{
-		query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
-		rows = query_int64(0, 1, 0);
-	}
+		rows = count_rows(segment);
 	before = actor_set_retention(segment->relation);
 	query_run(psprintf("DROP TABLE %s", segment->name), "");
 	actor_set_retention(before);
@@ -848,7 +858,7 @@ static Segment *
 next_batch(const Task *task, const RowsTask *rows)
 {
 	Segment    *segment = NULL;
-	Identity	before;
+	Actor		before;
 	char	   *belongs = rows->condition;
 	char	   *condition;
 	char	   *from = NULL;
@@ -866,7 +876,7 @@ next_batch(const Task *task, const RowsTask *rows)
 		from = query_text(0, 1);
 		condition = psprintf("(%s) AND %s", condition, query_text(0, 2));
 	}
-	before = enter_owner(rows->relation);
+	before = actor_enter_owner(rows->relation);
 	if (rows->by_tenant)
 	{
 		char	   *tenant = next_tenant(rows);
@@ -874,7 +884,7 @@ next_batch(const Task *task, const RowsTask *rows)
 		condition = belongs = tenant ? psprintf("(%s) AND %s", condition, tenant) : "false";
 	}
 	to = batch_end(rows, condition);
-	leave_owner(before);
+	actor_leave_owner(before);
 	if (to)
 	{
 		int64		id;
@@ -939,7 +949,7 @@ archive_batch(const Task *task, const RowsTask *rows)
 static bool
 purge_batch(const Task *task, const RowsTask *rows)
 {
-	Identity	identity;
+	Actor		owner;
 	Oid			before;
 	uint64		n = 0;
 
@@ -947,11 +957,11 @@ purge_batch(const Task *task, const RowsTask *rows)
 	queue_hold_token(task);
 	LockRelationOid(rows->relation, RowExclusiveLock);
 	before = actor_set_retention(rows->relation);
-	identity = enter_owner(rows->relation);
+	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
 						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
 						   rows->name, rows->condition, rows->order, guc_batch_rows), "");
-	leave_owner(identity);
+	actor_leave_owner(owner);
 	actor_set_retention(before);
 	if (n > 0)
 	{

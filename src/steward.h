@@ -70,6 +70,16 @@ extern bool actor_is_migrator(void);
 extern bool actor_reads_all(void);
 extern Oid	actor_set_retention(Oid relid);
 extern bool actor_is_retention(Oid relid);
+
+/* What actor_leave_owner() takes back */
+typedef struct Actor
+{
+	Oid			user;
+	int			context;
+} Actor;
+
+extern Actor actor_enter_owner(Oid relid);
+extern void actor_leave_owner(Actor before);
 extern bool actor_is_retention_active(void);
 
 /* ---- registry.c ------------------------------------------------------- */

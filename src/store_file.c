@@ -87,6 +87,9 @@ errhint_for_store(int error)
 	}
 }
 
+pg_noreturn static void store_error(const char *what, const char *base,
+									const char *path);
+
 /* what is "read" or the like; path may be NULL when it is the base itself */
 static void
 store_error(const char *what, const char *base, const char *path)
