@@ -39,10 +39,12 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "utils/uuid.h"
 
 #include "archive.h"
@@ -64,6 +66,10 @@ struct NdjsonColumn
 {
 	write_value write;
 	FmgrInfo	output;			/* for write_any() */
+	FmgrInfo	input;			/* for write_checked() */
+	Oid			io_param;
+	int32		typmod;
+	const char *name;
 	bool		convert;		/* its text is not UTF-8 yet */
 	char	   *key;			/* ,"name": */
 	size_t		key_len;
@@ -788,10 +794,10 @@ write_jsonb(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	done_with(jsonb, value);
 }
 
+/* Takes over the text */
 static void
-write_any(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
+put_output(NdjsonColumn *column, char *text, NdjsonBuffer *out)
 {
-	char	   *text = OutputFunctionCall(&column->output, value);
 	char	   *utf8 = text;
 	size_t		len = strlen(text);
 
@@ -805,6 +811,149 @@ write_any(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	if (utf8 != text)
 		pfree(utf8);
 	pfree(text);
+}
+
+static void
+write_any(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
+{
+	put_output(column, OutputFunctionCall(&column->output, value), out);
+}
+
+/* ---- types that do not read all they write ------------------------------ */
+
+/*
+ * regproc and regoper write a name without its arguments.  Does their input
+ * function find that one again?
+ */
+static bool
+is_found(PGFunction find, const char *name, Oid oid)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		found;
+
+	if (strcmp(name, "-") == 0 || strspn(name, "0123456789") == strlen(name))
+		return true;			/* none, or its number */
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(name);
+	fcinfo->args[0].isnull = false;
+	found = find(fcinfo);
+	return !fcinfo->isnull && DatumGetObjectId(found) == oid;
+}
+
+/* The name, or the number where the name is that of several */
+static void
+write_overloaded(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
+{
+	char	   *name = OutputFunctionCall(&column->output, value);
+
+	if (is_found(column->output.fn_oid == F_REGPROCOUT ? to_regproc : to_regoper,
+				 name, DatumGetObjectId(value)))
+		put_output(column, name, out);
+	else
+	{
+		pfree(name);
+		write_oid(column, value, out);
+	}
+}
+
+static void
+refuse_value(const NdjsonColumn *column)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("a value of column \"%s\" cannot be archived", column->name),
+			errdetail("Its type writes a text that it does not read, so that the value could not be restored."),
+			errhint("ALTER TABLE ... ALTER COLUMN %s TYPE text;", quote_identifier(column->name)));
+}
+
+static bool
+comes_back(NdjsonColumn *column, char *text)
+{
+	Datum		again;
+
+	if (!pg_verifymbstr(text, strlen(text), true))
+		return false;
+	again = InputFunctionCall(&column->input, text, column->io_param,
+							  column->typmod);
+	return strcmp(OutputFunctionCall(&column->output, again), text) == 0;
+}
+
+/* What the input function says of a value is not repeated */
+static void
+write_checked(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *text = OutputFunctionCall(&column->output, value);
+	volatile bool good = false;
+
+	PG_TRY();
+	{
+		good = comes_back(column, text);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		refuse_value(column);
+	}
+	PG_END_TRY();
+	if (!good)
+		refuse_value(column);
+	put_output(column, text, out);
+}
+
+static bool is_doubtful_row(Oid type);
+
+/* May the type, or one that it is made of, write what it does not read? */
+static bool
+is_doubtful(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	check_stack_depth();
+	if (OidIsValid(get_element_type(base)))
+		return is_doubtful(get_element_type(base));
+	switch (get_typtype(base))
+	{
+		case TYPTYPE_COMPOSITE:
+			return is_doubtful_row(base);
+		case TYPTYPE_RANGE:
+			return is_doubtful(get_range_subtype(base));
+		case TYPTYPE_MULTIRANGE:
+			return is_doubtful(get_multirange_range(base));
+	}
+	switch (base)
+	{
+		case CHAROID:			/* bytes of no character, before 16 */
+		case REGPROCOID:
+		case REGOPEROID:
+		case GTSVECTOROID:
+		case PG_NODE_TREEOID:
+		case PG_NDISTINCTOID:
+		case PG_DEPENDENCIESOID:
+		case PG_MCV_LISTOID:
+		case PG_BRIN_BLOOM_SUMMARYOID:
+		case PG_BRIN_MINMAX_MULTI_SUMMARYOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+is_doubtful_row(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	bool		doubtful = false;
+	int			i;
+
+	for (i = 0; i < desc->natts && !doubtful; i++)
+		doubtful = !TupleDescAttr(desc, i)->attisdropped &&
+			is_doubtful(TupleDescAttr(desc, i)->atttypid);
+	ReleaseTupleDesc(desc);
+	return doubtful;
 }
 
 /* By output function; ascii: what it writes is the same in every encoding */
@@ -834,11 +983,13 @@ static const struct
 	{F_VARCHAROUT, false, write_text},
 	{F_BPCHAROUT, false, write_text},
 	{F_JSON_OUT, false, write_text},
-	{F_JSONB_OUT, false, write_jsonb}
+	{F_JSONB_OUT, false, write_jsonb},
+	{F_REGPROCOUT, true, write_overloaded},
+	{F_REGOPEROUT, true, write_overloaded}
 };
 
 static write_value
-choose_writer(Oid output, bool convert)
+choose_writer(Oid type, Oid output, bool convert)
 {
 	int			i;
 
@@ -847,7 +998,7 @@ choose_writer(Oid output, bool convert)
 		if (writers[i].output == output && (writers[i].ascii || !convert))
 			return writers[i].write;
 	}
-	return write_any;
+	return is_doubtful(type) ? write_checked : write_any;
 }
 
 /* ---- lines ------------------------------------------------------------- */
@@ -882,6 +1033,27 @@ set_key(NdjsonColumn *column, const char *name)
 	free(key.data);
 }
 
+static void
+set_column(NdjsonColumn *column, Form_pg_attribute att, bool convert)
+{
+	Oid			output;
+	Oid			input;
+	bool		varlena;
+
+	getTypeOutputInfo(att->atttypid, &output, &varlena);
+	getTypeInputInfo(att->atttypid, &input, &column->io_param);
+	/* xml_out() leaves a declaration out; it is stored as text */
+	if (output == F_XML_OUT)
+		output = F_TEXTOUT;
+	fmgr_info(output, &column->output);
+	fmgr_info(input, &column->input);
+	column->typmod = att->atttypmod;
+	column->name = pstrdup(NameStr(att->attname));
+	column->convert = convert;
+	column->write = choose_writer(att->atttypid, output, convert);
+	set_key(column, column->name);
+}
+
 /* A writer of such rows, in the current context */
 NdjsonWriter *
 ndjson_begin(TupleDesc desc, AttrNumber watched)
@@ -900,15 +1072,7 @@ ndjson_begin(TupleDesc desc, AttrNumber watched)
 										ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < desc->natts; i++)
 	{
-		NdjsonColumn *column = &writer->columns[i];
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(TupleDescAttr(desc, i)->atttypid, &output, &varlena);
-		fmgr_info(output, &column->output);
-		column->convert = convert;
-		column->write = choose_writer(output, convert);
-		set_key(column, NameStr(TupleDescAttr(desc, i)->attname));
+		set_column(&writer->columns[i], TupleDescAttr(desc, i), convert);
 	}
 	return writer;
 }

@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -189,6 +189,35 @@ load_archives(Segment *segment)
 	}
 }
 
+/*
+ * What the table is called and which columns it has: read again whenever it has
+ * been locked, for both may have changed while it was not.
+ */
+static void
+describe_table(Segment *segment)
+{
+	if (query_run("SELECT g.relation::text, e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape"
+				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
+				  "       LATERAL steward.export_columns(g.relation, steward.effective_retention(s.name) ->> 'clock', s.tenant) e"
+				  " WHERE g.id = $1 AND e.list IS NOT NULL", "l", segment->id) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("the table of segment %lld, or its store, does not exist any more",
+					   (long long) segment->id));
+	segment->name = query_text(0, 1);
+	segment->columns = query_text(0, 2);
+	segment->clock = query_int64(0, 3, 0);
+	segment->tenant = query_int64(0, 4, 0);
+	segment->shape = query_text(0, 5);
+}
+
+static void
+lock_table(Segment *segment, LOCKMODE mode)
+{
+	LockRelationOid(segment->relation, mode);
+	describe_table(segment);
+}
+
 /* Read a segment and what the catalog says of its table */
 static Segment *
 load_segment(const Task *task, int64 id)
@@ -198,43 +227,34 @@ load_segment(const Task *task, int64 id)
 
 	segment->task = task;
 	segment->id = id;
-	if (query_run("SELECT g.store, g.relation::oid::bigint, g.relation::text, g.kind, g.action, g.state, g.condition, g.lsn,"
+	if (query_run("SELECT g.store, g.relation::oid::bigint, g.kind, g.action, g.state, g.condition, g.lsn,"
 				  "       concat_ws(' AND ', steward.key_compare(g.relation, g.key, '>', g.key_from),"
 				  "                          steward.key_compare(g.relation, g.key, '<=', g.key_to)),"
-				  "       e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape, quote_ident(s.tenant),"
-				  "       coalesce((s.retention ->> 'by_tenant')::boolean, false)::integer::bigint"
-				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
-				  "       LATERAL steward.export_columns(g.relation, s.retention ->> 'clock', s.tenant) e"
+				  "       quote_ident(s.tenant), coalesce((steward.effective_retention(s.name) ->> 'by_tenant')::boolean, false)::integer::bigint"
+				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store"
 				  " WHERE g.id = $1", "l", id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("segment %lld, or its store, does not exist any more", (long long) id));
 	segment->store = query_text(0, 1);
 	segment->relation = (Oid) query_int64(0, 2, 0);
-	segment->name = query_text(0, 3);
-	segment->is_rows = strcmp(query_text(0, 4), "rows") == 0;
-	segment->archives_it = strcmp(query_text(0, 5), "archive") == 0;
-	segment->state = query_text(0, 6);
-	segment->condition = query_text(0, 7);
-	range = query_text(0, 9);
+	segment->is_rows = strcmp(query_text(0, 3), "rows") == 0;
+	segment->archives_it = strcmp(query_text(0, 4), "archive") == 0;
+	segment->state = query_text(0, 5);
+	segment->condition = query_text(0, 6);
+	range = query_text(0, 8);
 	if (range && range[0])
 		segment->condition = psprintf("(%s) AND %s", segment->condition, range);
-	segment->columns = query_text(0, 10);
-	segment->clock = query_int64(0, 11, 0);
-	segment->tenant = query_int64(0, 12, 0);
-	segment->shape = query_text(0, 13);
-	segment->tenant_column = query_text(0, 14);
-	segment->by_tenant = query_int64(0, 15, 0) != 0 && segment->tenant > 0;
+	segment->tenant_column = query_text(0, 9);
+	segment->by_tenant = query_int64(0, 10, 0) != 0;
 	{
 		bool		isnull;
-		Datum		lsn = query_datum(0, 8, &isnull);
+		Datum		lsn = query_datum(0, 7, &isnull);
 
 		segment->lsn = isnull ? InvalidXLogRecPtr : (XLogRecPtr) DatumGetInt64(lsn);
 	}
-	if (!segment->columns)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("the table of segment %lld does not exist any more", (long long) id));
+	describe_table(segment);
+	segment->by_tenant = segment->by_tenant && segment->tenant > 0;
 	load_archives(segment);
 	return segment;
 }
@@ -257,6 +277,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.clock = segment->clock;
 	options.tenant = segment->tenant;
 	options.by_row = segment->is_rows;
+	options.single_thread = guc_archive_threads == 1;
 	options.rows = &worker_progress->rows;
 	options.bytes = &worker_progress->bytes;
 
@@ -369,14 +390,15 @@ export_segment(Segment *segment)
 
 	worker_phase(PHASE_EXPORTING);
 	begin_step(segment);
-	if (!segment->is_rows)
-		LockRelationOid(segment->relation, ShareLock);
+	lock_table(segment, segment->is_rows ? AccessShareLock : ShareLock);
+	query_run("UPDATE steward.segment SET shape = $2 WHERE id = $1", "ls",
+			  segment->id, segment->shape);
 	foreach(lc, tenants_of(segment))
 		export_archive(segment, spool, lfirst(lc));
-	query_run("UPDATE steward.segment SET exported_at = clock_timestamp(), shape = $2, lsn = $3,"
+	segment->lsn = segment->is_rows ? InvalidXLogRecPtr : proof_position();
+	query_run("UPDATE steward.segment SET exported_at = clock_timestamp(), lsn = $2,"
 			  "       rows = (SELECT sum(rows) FROM steward.archive WHERE segment = $1 AND state = 'exported')"
-			  " WHERE id = $1", "lsp", segment->id, segment->shape,
-			  segment->is_rows ? InvalidXLogRecPtr : proof_position());
+			  " WHERE id = $1", "lp", segment->id, segment->lsn);
 	fault_point("exporting");
 	load_archives(segment);
 	query_commit();
@@ -445,7 +467,8 @@ verify_segment(Segment *segment)
 	if (error)
 	{
 		if (error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-			error->sqlerrcode == ERRCODE_UNDEFINED_FILE)
+			error->sqlerrcode == ERRCODE_UNDEFINED_FILE ||
+			error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE)
 			begin_again(segment);
 		ReThrowError(error);
 	}
@@ -561,6 +584,33 @@ demand_shape(const Segment *segment)
 		refuse_purge(segment, "Its columns or their types have changed since.");
 }
 
+/*
+ * What the catalog says of the archives is what a restore will believe, so it
+ * has to be what was verified.
+ */
+static void
+demand_catalog(const Segment *segment)
+{
+	ListCell   *lc;
+
+	foreach(lc, segment->archives)
+	{
+		const SegmentArchive *archive = lfirst(lc);
+		const ArchiveFacts *facts = &archive->facts;
+
+		if (query_run("SELECT FROM steward.archive"
+					  " WHERE id = $1 AND segment = $2 AND state = 'verified' AND base = $3 AND path = $4"
+					  "   AND rows = $5 AND bytes = $6 AND raw_bytes = $7 AND digest = $8"
+					  "   AND rows_digest IS NOT DISTINCT FROM $9 AND manifest_digest = $10 FOR SHARE", "llsslllbbb",
+					  archive->id, segment->id, facts->base, facts->path,
+					  (int64) facts->rows, (int64) facts->bytes, (int64) facts->raw_bytes,
+					  as_bytea(facts->digest),
+					  facts->by_row ? as_bytea(facts->rows_digest) : NULL,
+					  as_bytea(facts->manifest_digest)) == 0)
+			refuse_purge(segment, "What the catalog says of its archive has changed since.");
+	}
+}
+
 static void
 demand_same(const Segment *segment, const SegmentArchive *archive,
 			const ArchiveSummary *summary)
@@ -650,13 +700,14 @@ purge_partition(Segment *segment)
 
 	worker_phase(PHASE_PURGING);
 	begin_step(segment);
-	LockRelationOid(segment->relation, AccessExclusiveLock);
+	lock_table(segment, AccessExclusiveLock);
 	if (get_rel_relispartition(segment->relation))
 		refuse_purge(segment, "It was attached again.");
 	demand_no_hold(segment);
 	if (segment->archives_it)
 	{
 		demand_shape(segment);
+		demand_catalog(segment);
 		if (!proof_unchanged(segment->relation, segment->lsn))
 			demand_same_rows(segment);
 		foreach(lc, segment->archives)
@@ -682,8 +733,9 @@ purge_rows(Segment *segment)
 
 	worker_phase(PHASE_PURGING);
 	begin_step(segment);
-	LockRelationOid(segment->relation, RowExclusiveLock);
+	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
+	demand_catalog(segment);
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
@@ -826,6 +878,19 @@ load_rows_task(const Task *task, RowsTask *rows)
 	rows->by_tenant = query_int64(0, 10, 0) != 0 && rows->tenant_column;
 }
 
+/* Between batches the table may be renamed, and another take its name */
+static void
+lock_rows(RowsTask *rows, LOCKMODE mode)
+{
+	LockRelationOid(rows->relation, mode);
+	if (query_run("SELECT oid::pg_catalog.regclass::text FROM pg_catalog.pg_class WHERE oid = $1", "o",
+				  rows->relation) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("the table with OID %u does not exist any more", rows->relation));
+	rows->name = query_text(0, 1);
+}
+
 /* The first due row's tenant as a condition; NULL when no row is due */
 static char *
 next_tenant(const RowsTask *rows)
@@ -858,7 +923,7 @@ batch_end(const RowsTask *rows, const char *condition)
  * index entries of what is deleted are not walked through again.
  */
 static Segment *
-next_batch(const Task *task, const RowsTask *rows)
+next_batch(const Task *task, RowsTask *rows)
 {
 	Segment    *segment = NULL;
 	Actor		before;
@@ -870,6 +935,7 @@ next_batch(const Task *task, const RowsTask *rows)
 	worker_phase(PHASE_PLANNING);
 	query_begin();
 	queue_hold_token(task);
+	lock_rows(rows, AccessShareLock);
 	condition = belongs;
 	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
@@ -933,7 +999,7 @@ rest_after(TimestampTz start)
 
 /* One batch, archived and purged; false when no row is due */
 static bool
-archive_batch(const Task *task, const RowsTask *rows)
+archive_batch(const Task *task, RowsTask *rows)
 {
 	Segment    *segment = next_batch(task, rows);
 
@@ -950,7 +1016,7 @@ archive_batch(const Task *task, const RowsTask *rows)
  * Rows that somebody has locked are left for another time.
  */
 static bool
-purge_batch(const Task *task, const RowsTask *rows)
+purge_batch(const Task *task, RowsTask *rows)
 {
 	Actor		owner;
 	Oid			before;
@@ -958,7 +1024,7 @@ purge_batch(const Task *task, const RowsTask *rows)
 
 	query_begin();
 	queue_hold_token(task);
-	LockRelationOid(rows->relation, RowExclusiveLock);
+	lock_rows(rows, RowExclusiveLock);
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("

@@ -52,6 +52,7 @@ extern int	steward_err_relation(Oid relid);
 extern char *guc_archive_store;
 extern int	guc_batch_rows;
 extern double guc_worker_share;
+extern int	guc_archive_threads;
 extern int	guc_max_attempts;
 extern int	guc_max_workers;
 extern int	guc_naptime;

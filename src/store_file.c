@@ -62,8 +62,10 @@ typedef struct Descriptors
 static int
 errcode_for_store(void)
 {
-	/* not one of those that core knows */
-	if (errno == ELOOP || errno == ENAMETOOLONG)
+	/* those that core does not know; ELOOP: it is a symbolic link */
+	if (errno == ELOOP)
+		return errcode(ERRCODE_WRONG_OBJECT_TYPE);
+	if (errno == ENAMETOOLONG)
 		return errcode(ERRCODE_IO_ERROR);
 	return errcode_for_file_access();
 }

@@ -1,0 +1,269 @@
+# 013_round_trip.pl
+#    What was archived comes back: a table with a column of every type, two
+#    dozen awkward values in each, archived and purged as partitions and as
+#    batches of rows, under settings and in encodings that would change a text
+#    that depended on them.  Restored, it equals the original in both directions,
+#    by text and by binary form; and DuckDB reads the same values from the files.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use AwkwardValues;
+use IPC::Run ();
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StewardTest;
+use Test::More;
+
+use constant ROWS => 24;
+
+$ENV{PGCLIENTENCODING} = 'UTF8';
+my $node = steward_node('roundtrip', init => [ extra => [ '--no-locale', '-E', 'UTF8' ] ],
+	conf => "steward.batch_rows = 7\nsteward.worker_share = 1\nsteward.naptime = 1\nsteward.max_attempts = 1\nmax_worker_processes = 16\nlog_statement = none\nlog_min_error_statement = panic");
+my $store = $node->data_dir . '/steward_archive';
+
+# What would show in a text that was written or read under it
+my @hostile = ([ 'DateStyle', 'German, DMY' ], [ 'IntervalStyle', 'iso_8601' ], [ 'TimeZone', 'Asia/Kathmandu' ], [ 'bytea_output', 'escape' ],
+	[ 'extra_float_digits', -15 ], [ 'quote_all_identifiers', 'on' ], [ 'xmloption', 'document' ], [ 'xmlbinary', 'hex' ],
+	[ 'array_nulls', 'off' ], [ 'search_path', 'public' ], [ 'lc_numeric', 'C' ], [ 'default_transaction_isolation', 'repeatable read' ]);
+# What is compared is written under these
+my $plain = join('', map { "SET $_;\n" } "DateStyle = 'ISO, YMD'", 'IntervalStyle = postgres', "TimeZone = 'UTC'", 'bytea_output = hex', 'extra_float_digits = 1',
+	'quote_all_identifiers = off', 'xmloption = content', 'xmlbinary = base64', 'array_nulls = on', 'search_path = pg_catalog', 'client_min_messages = warning');
+
+sub plainly
+{
+	my ($dbname, $sql) = @_;
+	return $node->safe_psql($dbname, $plain . $sql);
+}
+
+# Statements that must succeed, and that are too long to be shown
+sub run_quietly
+{
+	my ($dbname, @statements) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir_short() . '/statements.sql';
+	my ($out, $err) = ('', '');
+
+	PostgreSQL::Test::Utils::append_to_file($file, join(";\n", @statements) . ';');
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($dbname), '-f', $file ], '>', \$out, '2>', \$err)
+	  or die substr($err, 0, 1000);
+	return;
+}
+
+# A statement's outcome: its rows, or SQLSTATE, message, detail and hint
+sub outcome
+{
+	my ($dbname, $sql) = @_;
+	my (undef, $out, $err) = $node->psql($dbname, "\\set VERBOSITY verbose\n\\set SHOW_CONTEXT never\n$sql", on_error_stop => 1);
+
+	return $out if $err eq '';
+	$err =~ s/^psql:<stdin>:\d+: //mg;
+	$err =~ s/^LOCATION:.*\n?//mg;
+	return $err;
+}
+
+# ---- comparison ------------------------------------------------------------
+
+# One line for each column: the digest of its texts, and that of its binary form.
+# "rows" is a query with the columns; it comes in the order of id and at.
+sub digests
+{
+	my ($dbname, $rows, @columns) = @_;
+
+	$node->safe_psql($dbname, <<'SQL') if $node->safe_psql($dbname, q{SELECT to_regprocedure('public.sendable(oid)') IS NULL}) eq 't';
+-- does the type, with all that it is made of, have a binary form?
+CREATE FUNCTION public.sendable(type oid) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog, public AS $$
+    SELECT typsend <> 0 AND typname NOT IN ('aclitem', '_aclitem')
+      AND NOT EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typsend = 0) FROM pg_type t WHERE oid = type $$;
+SQL
+	my %sends = map { /^(.*)\|(.*)$/ ? ($1 => $2) : () } split /\n/, $node->safe_psql($dbname, <<"SQL");
+SELECT encode(convert_to(a.attname, 'UTF8'), 'hex'), CASE WHEN public.sendable(a.atttypid) THEN t.typsend::oid::regproc::text END
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = 'public.kept'::regclass AND a.attnum > 0
+SQL
+	my $bytes = q{convert_to(%s, pg_catalog.getdatabaseencoding())};
+	my @each = map {
+		my $column = ident($_);
+		my $send = $sends{ unpack 'H*', $_ };
+		my $text = sprintf "encode(sha256(string_agg(coalesce(sha256($bytes), '-'), '' ORDER BY id, at)), 'hex')", "$column\:\:text";
+
+		my $binary = $send ? "encode(sha256(string_agg(coalesce(sha256($send($column)), '-'), '' ORDER BY id, at)), 'hex')" : "'no binary form'";
+		quoted($_ =~ s/\n/\\n/gr) . " || ' ' || $text || ' ' || $binary"
+	} @columns;
+	return plainly($dbname, "SET search_path = pg_catalog, public;\nSELECT count(*) FROM ($rows) t;\n"
+		. join('', map { "SELECT $_ FROM ($rows) t;\n" } @each));
+}
+
+# EXCEPT sorts: columns whose type has an order are compared as they are, the
+# others as text
+sub comparable
+{
+	my ($dbname, @columns) = @_;
+	my $script = join('', map { "\\echo " . unpack('H*', $_) . "\nSELECT count(*) < 0 FROM (SELECT FROM public.kept WHERE false ORDER BY " . ident($_) . ") x;\n" } @columns);
+	my (undef, $out) = $node->psql($dbname, $script, on_error_stop => 0);
+	my %is = map { /^([0-9a-f]+)\nf/ ? (pack('H*', $1) => 1) : () } split /(?<=f)\n|\n(?=[0-9a-f]{2,}(?:\n|$))/, $out;
+
+	return map { $is{$_} ? ident($_) : ident($_) . '::text' } @columns;
+}
+
+sub differing_rows
+{
+	my ($dbname, $left, $right, @columns) = @_;
+	my $list = join(', ', comparable($dbname, @columns));
+	return plainly($dbname, "SELECT count(*) FROM (SELECT $list FROM $left l EXCEPT ALL SELECT $list FROM $right r) x;\n"
+		. "SELECT count(*) FROM (SELECT $list FROM $right r EXCEPT ALL SELECT $list FROM $left l) x;\n");
+}
+
+# Are the rows of "left" those of "right"?  Both are SQL that FROM takes
+sub same_rows
+{
+	my ($dbname, $left, $right, $name, @columns) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	subtest $name => sub {
+		is(differing_rows($dbname, $left, $right, @columns), "0\n0", 'EXCEPT ALL, both ways');
+		is_lines(digests($dbname, "SELECT * FROM $left l", @columns), digests($dbname, "SELECT * FROM $right r", @columns), 'digests of text and of binary form, column by column');
+	};
+	return;
+}
+
+# ---- the table ---------------------------------------------------------------
+
+my $awkward = ident("T \"q\" \n it's \\ ") =~ s/ "$/ \xf0\x9f\x99\x82"/r;
+
+# Enqueue what is due, and wait until the worker has done it
+sub retain
+{
+	my ($dbname) = @_;
+
+	$node->safe_psql($dbname, 'CALL steward.enforce_retention()');
+	$node->poll_query_until($dbname, "SELECT NOT EXISTS (SELECT FROM steward.task WHERE state IN ('queued', 'running'))")
+	  or die 'the worker did not finish';
+	my $errors = $node->safe_psql($dbname, q{SELECT kind, target, sqlstate, error FROM steward.task WHERE state = 'failed'});
+	return $errors;
+}
+
+# The database and its table: kept holds a copy that nobody governs
+sub build
+{
+	my ($dbname, $encoding, $kind) = @_;
+	my $table = 'public.' . ($encoding eq 'UTF8' ? $awkward : ident("T \"q\" \n it's \\"));
+
+	$node->safe_psql('postgres', "CREATE DATABASE $dbname TEMPLATE template0 ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'");
+	$node->safe_psql('postgres', "ALTER DATABASE $dbname SET $_->[0] = " . quoted($_->[1])) foreach @hostile;
+	$node->safe_psql($dbname, 'CREATE EXTENSION pg_steward');
+	$node->safe_psql($dbname, "DO \$\$ BEGIN IF to_regrole('app') IS NULL THEN CREATE ROLE app LOGIN; CREATE ROLE table_owner; CREATE ROLE reader; END IF; END \$\$;
+		GRANT CREATE, USAGE ON SCHEMA public TO table_owner, app; SELECT steward.create_service('App', role => 'app');");
+	my @extensions = awkward_setup($node, $dbname, $encoding);
+	my @columns = awkward_columns($encoding, @extensions);
+	my @names = ('id', 'at', 'twice', 'lowered', map { $_->[0] } @columns);
+	my $list = join(', ', map { ident($_->[0]) } @columns);
+	my $definition = join(",\n", 'id bigint GENERATED ALWAYS AS IDENTITY', 'at timestamptz NOT NULL', 'twice numeric GENERATED ALWAYS AS (c_int4::numeric * 2) STORED',
+		'lowered text GENERATED ALWAYS AS (lower(c_text)) STORED', map { ident($_->[0]) . " $_->[1]" } @columns);
+	my @keys = $kind eq 'partition' ? ('PRIMARY KEY (id, at)', 'PARTITION BY RANGE (at)') : ('PRIMARY KEY (id)', '');
+
+	$node->safe_psql($dbname, "CREATE TABLE $table ($definition, $keys[0]) $keys[1]; ALTER TABLE $table OWNER TO table_owner; GRANT SELECT ON $table TO reader WITH GRANT OPTION; GRANT INSERT ON $table TO app;");
+	if ($kind eq 'partition')
+	{
+		$node->safe_psql($dbname, "CREATE TABLE public.\"P \"\"1\"\"\" PARTITION OF $table FOR VALUES FROM ('2001-01-01 UTC') TO ('2001-02-01 UTC');
+			CREATE TABLE public.p_2 PARTITION OF $table FOR VALUES FROM ('2001-02-01 UTC') TO ('2001-03-01 UTC');
+			ALTER TABLE public.\"P \"\"1\"\"\" OWNER TO table_owner; ALTER TABLE public.p_2 OWNER TO table_owner;");
+	}
+	my @rows = awkward_rows(ROWS, @columns);
+	foreach my $month ('2001-01-01', '2001-02-01')
+	{
+		my $i = 0;
+
+		run_quietly($dbname, 'SET array_nulls = on', 'SET xmloption = content',
+			map { "INSERT INTO $table (at, $list) VALUES ('$month UTC'::timestamptz + " . $i++ . " * interval '04:00:00.123457', " . join(', ', @$_) . ')' } @rows);
+	}
+	$node->safe_psql($dbname, "CREATE TABLE public.kept AS TABLE $table");
+	return { dbname => $dbname, table => $table, names => \@names, columns => \@columns, encoding => $encoding, kind => $kind, rows => 2 * @rows };
+}
+
+sub govern
+{
+	my ($t) = @_;
+	$node->safe_psql($t->{dbname}, 'SELECT steward.govern(' . quoted($t->{table}) . qq{::regclass, owner => 'App', scope => 'service', name => 'wide',
+		retention => '{"clock": "at", "hot": "1 day", "then": "archive", "keep": "7 years"}')});
+	return;
+}
+
+sub archives { my ($t) = @_; return split /\n/, $node->safe_psql($t->{dbname}, q{SELECT id FROM steward.archive WHERE state = 'verified' ORDER BY id}); }
+
+sub manifest_of
+{
+	my ($t, $archive) = @_;
+	my $path = $node->safe_psql($t->{dbname}, "SELECT path FROM steward.archive WHERE id = $archive");
+	return JSON::PP->new->utf8->decode(slurp_file("$store/$path/manifest.json"));
+}
+
+# ---- every type of the catalog is here, or known to have no input -----------------
+
+is($node->safe_psql('postgres', q{SELECT string_agg(quote_literal(typname), ',' ORDER BY typname COLLATE "C") FROM pg_type
+    WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND (typcategory <> 'A' OR typname ~ 'vector')
+      AND typname !~ '^_'}),
+	join(',', map { "'$_'" } sort(awkward_types(), unreadable_types())), 'the generator knows every type of the catalog');
+
+# ---- archive, purge, restore ---------------------------------------------------------
+
+foreach my $case ([ 'utf8_parts', 'UTF8', 'partition' ], [ 'utf8_rows', 'UTF8', 'rows' ], [ 'latin1_rows', 'LATIN1', 'rows' ], [ 'ascii_parts', 'SQL_ASCII', 'partition' ], [ 'eucjp_rows', 'EUC_JP', 'rows' ])
+{
+	my $t = build(@$case);
+	my ($dbname, $table, @names) = ($t->{dbname}, $t->{table}, @{ $t->{names} });
+
+	note scalar(@names) . " columns in $dbname";
+	is($node->safe_psql($dbname, "SELECT count(*) FROM $table"), $t->{rows}, "$dbname: rows to archive");
+	govern($t);
+	is(retain($dbname), '', "$dbname: archived and purged");
+	is($node->safe_psql($dbname, "SELECT count(*) FROM $table"), '0', '... every row');
+	my @archives = archives($t);
+	cmp_ok(scalar @archives, '>=', 2, '... into several archives');
+
+	# read in place
+	same_rows($dbname, "steward.read_archive(NULL::$table, 'wide')", 'public.kept', "$dbname: read in place, typed", @names);
+	is(plainly($dbname, q{SELECT count(*) FROM steward.read_archive('wide') r, jsonb_each(r) e WHERE jsonb_typeof(e.value) NOT IN ('string', 'null')}), '0',
+		'... as JSON: texts and nulls');
+	my $as_text = join(', ', map { ident($_) . '::text AS ' . ident($_) } @names);
+	is(plainly($dbname, "SELECT count(*) FROM (SELECT steward.read_archive('wide') EXCEPT ALL SELECT to_jsonb(x) FROM (SELECT $as_text FROM public.kept) x) y"), '0',
+		'... those of the original');
+	is(plainly($dbname, "SELECT bool_and(steward.verify_archive(id)) FROM steward.archive WHERE state = 'verified'"), 't', '... and verified');
+
+	# into another table, made by the manifest's DDL
+	{
+		my $ddl = manifest_of($t, $archives[0])->{ddl};
+		utf8::encode($ddl);
+		my $into = 'public.again';
+		my $relation = $t->{kind} eq 'partition' ? undef : $table;
+
+		$ddl =~ s/\ACREATE TABLE (?:(?:"(?:[^"]|"")*"|[^" .(]+)\.?)+/CREATE TABLE $into/;
+		is(outcome($dbname, "$ddl;"), '', "$dbname: the manifest's DDL makes a table");
+		is(outcome($dbname, "CALL steward.restore($_, '$into')") =~ /^\d+$/ ? '' : 'not restored', '', "... archive $_ goes into it") foreach @archives;
+		same_rows($dbname, $into, 'public.kept', '... and the rows are those of the original', @names);
+		$node->safe_psql($dbname, "DROP TABLE $into");
+	}
+
+	# back home
+	foreach my $archive (@archives)
+	{
+		my $got = outcome($dbname, "CALL steward.restore($archive)");
+		like($got, qr/^\d+$/, "$dbname: archive $archive is restored");
+	}
+	same_rows($dbname, $table, 'public.kept', '... and the rows are those of the original', @names);
+	like(outcome($dbname, "CALL steward.restore($archives[0])"), qr/^ERROR:  23505/, '... not twice');
+	is($node->safe_psql($dbname, "SELECT count(*) FROM $table"), $t->{rows}, '... nothing half done');
+
+	# held, and archived again only when it is released
+	is(retain($dbname), '', "$dbname: what was restored is held");
+	is($node->safe_psql($dbname, "SELECT count(*) FROM $table"), $t->{rows}, '... and stays');
+	is($node->safe_psql($dbname, q{SELECT count(*) FROM steward.legal_hold WHERE released_at IS NULL}), scalar @archives, '... by a hold for each archive');
+	$node->safe_psql($dbname, q{SELECT steward.release_hold(id, 'done') FROM steward.legal_hold});
+	is(retain($dbname), '', '... released, it is archived again');
+	is($node->safe_psql($dbname, "SELECT count(*) FROM $table"), '0', '... and purged');
+	my @later = grep { my $a = $_; !grep { $_ == $a } @archives } archives($t);
+	outcome($dbname, "CALL steward.restore($_, keep => NULL)") foreach @later;
+	same_rows($dbname, $table, 'public.kept', '... and comes back a second time', @names);
+}
+
+$node->stop;
+done_testing();
