@@ -130,6 +130,7 @@ SELECT $md$## Findings of steward.check()
 | 55000 | | a clock that jumped; pg_cron not loaded; a hold that is released already |
 | 23505 | | rows to restore that are there already |
 | 40001 | | what was to be purged is not what was archived: it is archived again |
+| 0A000, 54000 | | a value that its type would not read back, a row too large: not archived |
 | XX001 | | an archive does not prove its rows |
 | 53100, 58030, 58P01 | | the archive store, or a file in it |
 
