@@ -866,6 +866,9 @@ run_partition(const Task *task)
 		return;
 
 	pg_atomic_write_u64(&worker_progress->segment, segment->id);
+	/* rows leave the table when it is detached: not before they have a place */
+	if (segment->archives_it)
+		store_probe(guc_archive_store);
 	worker_phase(PHASE_DETACHING);
 	detach_partition(segment->relation);
 	fault_point("detached");
