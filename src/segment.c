@@ -351,7 +351,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 	char	   *head;
 	char	   *tenants = NULL;
 
-	if (summary->rows == 0 && segment->by_tenant)
+	if (summary->rows == 0)
 		return;
 	/* an archive that happens to hold one tenant's rows is that tenant's */
 	if (!whose && segment->by_tenant && summary->n_tenants == 1)
@@ -739,7 +739,11 @@ purge_rows(Segment *segment)
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
-	demand_same(segment, linitial(segment->archives), summary);
+	/* rows that somebody else deleted before the export left no archive */
+	if (segment->archives != NIL)
+		demand_same(segment, linitial(segment->archives), summary);
+	else if (summary->rows > 0)
+		refuse_purge(segment, "Rows have come since.");
 	record_purge(segment, summary->rows);
 	fault_point("purging");
 	query_commit();
