@@ -724,6 +724,17 @@ purge_partition(Segment *segment)
 	fault_point("purged");
 }
 
+/*
+ * A deferred trigger would fire at commit, when we are not the owner any more;
+ * core refuses that (CVE-2020-25695), and with it every table that a deferrable
+ * foreign key refers to.
+ */
+static void
+defer_nothing(void)
+{
+	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
+}
+
 /* Delete a batch, if what is deleted is what was archived */
 static void
 purge_rows(Segment *segment)
@@ -736,6 +747,7 @@ purge_rows(Segment *segment)
 	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
 	demand_catalog(segment);
+	defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
@@ -1026,6 +1038,7 @@ purge_batch(const Task *task, RowsTask *rows)
 	query_begin();
 	queue_hold_token(task);
 	lock_rows(rows, RowExclusiveLock);
+	defer_nothing();
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
