@@ -814,6 +814,21 @@ archive_and_purge(Segment *segment)
 	purge_proven(segment);
 }
 
+/*
+ * While it is attached, a partition is asked again whether it is due: since it
+ * was enqueued its retention may have become longer, or a hold have come.
+ */
+static bool
+give_up_partition(int64 id)
+{
+	if (query_run("SELECT WHERE steward.partition_stays($1)", "l", id) == 0)
+		return false;
+	query_run("UPDATE steward.archive SET state = 'discarded'"
+			  " WHERE segment = $1 AND state IN ('exported', 'uploaded', 'verified')", "l", id);
+	query_run("DELETE FROM steward.segment WHERE id = $1", "l", id);
+	return true;
+}
+
 static void
 run_partition(const Task *task)
 {
@@ -821,6 +836,12 @@ run_partition(const Task *task)
 
 	query_begin();
 	queue_hold_token(task);
+	if (give_up_partition(strtoll(task->target, NULL, 10)))
+	{
+		query_commit();
+		remove_given_up();
+		return;
+	}
 	query_run("UPDATE steward.segment SET state = 'exporting', task = $2"
 			  " WHERE id = $1 AND state IN ('due', 'failed')", "ll",
 			  (int64) strtoll(task->target, NULL, 10), task->id);
