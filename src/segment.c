@@ -86,8 +86,9 @@ typedef struct Segment
 /* ---- helpers ----------------------------------------------------------- */
 
 /*
- * Core refuses to fire deferred triggers for what a restricted operation has
- * done, those of deferred foreign keys too: let none be deferred.
+ * A deferred trigger would fire at commit, when we are not the owner any more;
+ * core refuses that (CVE-2020-25695), and with it every table that a deferrable
+ * foreign key refers to.
  */
 void
 defer_nothing(void)
@@ -369,7 +370,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 	char	   *head;
 	char	   *tenants = NULL;
 
-	if (summary->rows == 0 && segment->by_tenant)
+	if (summary->rows == 0)
 		return;
 	/* an archive that happens to hold one tenant's rows is that tenant's */
 	if (!whose && segment->by_tenant && summary->n_tenants == 1)
@@ -790,7 +791,11 @@ purge_rows(Segment *segment)
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
-	demand_same(segment, linitial(segment->archives), summary);
+	/* rows that somebody else deleted before the export left no archive */
+	if (segment->archives != NIL)
+		demand_same(segment, linitial(segment->archives), summary);
+	else if (summary->rows > 0)
+		refuse_purge(segment, "Rows have come since.");
 	record_purge(segment, summary->rows);
 	fault_point("purging");
 	query_commit();
@@ -849,6 +854,21 @@ archive_and_purge(Segment *segment)
 	purge_proven(segment);
 }
 
+/*
+ * While it is attached, a partition is asked again whether it is due: since it
+ * was enqueued its retention may have become longer, or a hold have come.
+ */
+static bool
+give_up_partition(int64 id)
+{
+	if (query_run("SELECT WHERE steward.partition_stays($1)", "l", id) == 0)
+		return false;
+	query_run("UPDATE steward.archive SET state = 'discarded'"
+			  " WHERE segment = $1 AND state IN ('exported', 'uploaded', 'verified')", "l", id);
+	query_run("DELETE FROM steward.segment WHERE id = $1", "l", id);
+	return true;
+}
+
 static void
 run_partition(const Task *task)
 {
@@ -856,6 +876,12 @@ run_partition(const Task *task)
 
 	query_begin();
 	queue_hold_token(task);
+	if (give_up_partition(strtoll(task->target, NULL, 10)))
+	{
+		query_commit();
+		remove_given_up();
+		return;
+	}
 	query_run("UPDATE steward.segment SET state = 'exporting', task = $2"
 			  " WHERE id = $1 AND state IN ('due', 'failed')", "ll",
 			  (int64) strtoll(task->target, NULL, 10), task->id);

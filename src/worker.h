@@ -62,7 +62,7 @@ extern bool queue_claim(Task *task);
 extern TimestampTz queue_next(void);
 extern void queue_hold_token(const Task *task);
 extern void queue_finish(const Task *task);
-extern void queue_fail(const Task *task, const ErrorData *error);
+extern void queue_fail(const Task *task, ErrorData *error);
 
 /* ---- segment.c -------------------------------------------------------- */
 
