@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -240,7 +240,7 @@ load_segment(const Task *task, int64 id)
 
 		segment->lsn = isnull ? InvalidXLogRecPtr : (XLogRecPtr) DatumGetInt64(lsn);
 	}
-	if (!segment->columns)
+	if (!segment->columns && strcmp(segment->state, "purged") != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("the table of segment %lld does not exist any more", (long long) id));
