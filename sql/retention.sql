@@ -532,6 +532,7 @@ DECLARE
     enqueued integer := 0;
     found integer := 0;
     more integer;
+    idle text[] := '{}';
 BEGIN
     PERFORM steward.require_store(enforce_retention.store);
     LOCK TABLE steward.enforcement IN EXCLUSIVE MODE;
@@ -560,7 +561,10 @@ BEGIN
             CONTINUE;
         END IF;
         n.condition := n.condition || n.registry_clause;
-        CONTINUE WHEN NOT steward.any_row(n.relation, n.condition);
+        IF NOT steward.any_row(n.relation, n.condition) THEN
+            idle := idle || concat_ws(':', n.store, n.relation, n.tenant);
+            CONTINUE;
+        END IF;
         INSERT INTO steward.task (kind, store, target, argument, rank)
         VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, n.tenant),
                 jsonb_build_object('relation', n.relation::text, 'condition', n.condition, 'key', n.key, 'action', n.action,
@@ -569,6 +573,11 @@ BEGIN
         GET DIAGNOSTICS more = ROW_COUNT;
         enqueued := enqueued + more;
     END LOOP;
+
+    -- a task that failed when no row was left, at its last batch or since
+    UPDATE steward.task t SET state = 'done'
+     WHERE t.kind = 'rows' AND t.state = 'failed' AND t.target = ANY (idle)
+       AND t.id = (SELECT max(x.id) FROM steward.task x WHERE x.kind = 'rows' AND x.target = t.target);
 
     -- every partition that is on its way has a task, those too whose last one failed
     WITH task AS (

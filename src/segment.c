@@ -272,7 +272,8 @@ load_segment(const Task *task, int64 id)
 
 		segment->lsn = isnull ? InvalidXLogRecPtr : (XLogRecPtr) DatumGetInt64(lsn);
 	}
-	describe_table(segment);
+	if (strcmp(segment->state, "purged") != 0)
+		describe_table(segment);
 	segment->by_tenant = segment->by_tenant && segment->tenant > 0;
 	load_archives(segment);
 	return segment;
