@@ -77,7 +77,10 @@ now() { echo "$EPOCHREALTIME"; }
 since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'; }
 
 # sample NAME ROUND PLAIN STEWARD
-sample() { echo "$*" >>"$dir/retention_samples"; }
+sample() {
+	[ -n "$4" ] || fail "$1: no figure"
+	echo "$*" >>"$dir/retention_samples"
+}
 
 # retention_row NAME UNIT TARGET [PLAIN]: what the rounds come to.  Without a
 # plain figure there is no ratio, and the target is the figure's own.
@@ -224,7 +227,8 @@ note_memory() {
 		"/proc/$worker/smaps" >>"$dir/memory" 2>/dev/null || true
 }
 
-# probe: ask for a lock on the parent again and again; the longest wait, in ms
+# The probe asks for a lock on the parent again and again; the longest wait, in
+# ms, is in $longest
 start_probe() {
 	printf '%s\n' 'BEGIN;' 'LOCK TABLE ONLY tick IN ROW EXCLUSIVE MODE;' 'COMMIT;' >"$dir/probe.pgbench"
 	rm -f "$dir"/probe_log.*
@@ -234,27 +238,29 @@ start_probe() {
 }
 end_probe() {
 	wait "$probe" || fail "the probe failed: $(cat "$dir/pgbench.err")"
-	awk '$3 > max { max = $3 } END { print max / 1000 }' "$dir"/probe_log.*
+	longest=$(awk '$3 > max { max = $3 } END { print max / 1000 }' "$dir"/probe_log.*)
 }
 
 # walk_partition NAME: a due partition of tick, step by step; leaves the longest
 # wait while it is detached and while it is purged in $waited, the seconds of the
 # purge in $purge_took
 walk_partition() {
-	local part=tick_$1 detaching purging released
+	local part=tick_$1 detaching purging released longest
 	enforce tick
 	until_true "SELECT EXISTS (SELECT FROM steward.segment WHERE relation = '$part'::regclass AND state = 'exporting')"
 	start_probe 2
 	fault wait:detached
 	until_true "SELECT NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = '$part'::regclass)"
-	detaching=$(end_probe)
+	end_probe
+	detaching=$longest
 	fault wait:verified
 	until_true "SELECT EXISTS (SELECT FROM steward.segment WHERE relation = '$part'::regclass AND state = 'verified')" note_memory
 	start_probe 4
 	released=$(retain -c 'SELECT clock_timestamp()')
 	fault wait:purged
 	until_true "SELECT to_regclass('$part') IS NULL" note_memory
-	purging=$(end_probe)
+	end_probe
+	purging=$longest
 	waited=$(awk -v a="$detaching" -v b="$purging" 'BEGIN { print a > b ? a : b }')
 	purge_took=$(retain -c "SELECT extract(epoch FROM purged_at - '$released') FROM steward.segment WHERE relation_name = '$part'")
 	# the worker goes on to the next

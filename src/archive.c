@@ -599,7 +599,9 @@ end_frame(Archiver *archiver)
 
 	archiver->first_frame = false;
 	job->frame.raw_bytes = job->lines.len;
-	digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
+	/* a DELETE is proven by its rows; in which order they come, says nothing */
+	if (helper->fd >= 0 || !archiver->summary.by_row)
+		digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
 	{
 		pthread_mutex_lock(&helper->mutex);

@@ -44,7 +44,9 @@ typedef struct ArchiveSummary
 	uint64		bytes;			/* compressed, all frames */
 	int			n_frames;
 	ArchiveFrame *frames;
-	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the frames' digests */
+	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the frames' digests;
+												 * meaningless without a file
+												 * if by_row */
 	bool		by_row;
 	uint8		rows_digest[ARCHIVE_DIGEST_LENGTH]; /* of the sorted digests
 													 * of the lines; if by_row */

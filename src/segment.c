@@ -130,12 +130,21 @@ spool_directory(void)
 	return psprintf("%s/%u", SPOOL_DIRECTORY, MyDatabaseId);
 }
 
+/* False, after a warning, when something of it is still there */
+static bool
+remove_spool(void)
+{
+	char	   *path = spool_directory();
+
+	return access(path, F_OK) != 0 || rmtree(path, true);
+}
+
 static char *
 make_spool(const Segment *segment)
 {
 	char	   *path = spool_directory();
 
-	if (access(path, F_OK) == 0 && !rmtree(path, true))
+	if (!remove_spool())
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not empty directory \"%s\"", path));
@@ -430,7 +439,7 @@ upload_segment(Segment *segment, const char *spool)
 			  " WHERE segment = $1 AND state = 'exported'", "l", segment->id);
 	set_state(segment, "uploaded", "uploaded_at");
 	query_commit();
-	(void) rmtree(spool_directory(), true);
+	(void) remove_spool();
 	fault_point("uploaded");
 }
 
@@ -548,6 +557,30 @@ remove_given_up(void)
 		query_run("UPDATE steward.archive SET removed_at = clock_timestamp() WHERE id = $1", "l", archive->id);
 		query_commit();
 	}
+}
+
+/*
+ * What a worker that died has left, or a task that was given up, and that no
+ * task comes back to: copies of rows in the spool, batches cut and not purged,
+ * files of archives that the catalog has given up.  Batches that are only
+ * deleted are counted by their segment; those that it counts are gone.
+ */
+void
+segment_recover(void)
+{
+	(void) remove_spool();
+	query_begin();
+	query_run("WITH g AS (UPDATE steward.segment g"
+			  "              SET state = CASE action WHEN 'purge' THEN 'purged' ELSE 'failed' END,"
+			  "                  purged_at = CASE action WHEN 'purge' THEN clock_timestamp() END,"
+			  "                  error = CASE action WHEN 'archive' THEN coalesce(error, 'interrupted; its rows are in a later segment') END"
+			  "            WHERE kind = 'rows' AND state NOT IN ('purged', 'failed')"
+			  "              AND NOT EXISTS (SELECT FROM steward.task t WHERE t.id = g.task AND t.state IN ('queued', 'running'))"
+			  "           RETURNING id)"
+			  " UPDATE steward.archive a SET state = 'discarded' FROM g"
+			  "  WHERE a.segment = g.id AND a.state IN ('exported', 'uploaded', 'verified')", "");
+	query_commit();
+	remove_given_up();
 }
 
 /* Give up what earlier attempts made of a segment */
@@ -987,11 +1020,12 @@ rest_after(TimestampTz start)
 	long		ms = (long) (worked * (1 / guc_worker_share - 1));
 
 	worker_phase(PHASE_SLEEPING);
-	while (ms > 0)
+	/* settings and interrupts are heeded where nothing is to be slept, too */
+	do
 	{
-		worker_sleep(Min(ms, 1000));
+		worker_sleep(Max(Min(ms, 1000), 0));
 		ms -= 1000;
-	}
+	} while (ms > 0);
 }
 
 /* One batch, archived and purged; false when no row is due */
@@ -1091,19 +1125,24 @@ run_rows(const Task *task)
 
 /* ---- expire ------------------------------------------------------------ */
 
-/* Remove an archive whose own time is over, unless a hold covers it by now */
+/*
+ * Remove an archive whose own time is over, unless a hold covers it by now.  An
+ * attempt that was interrupted may have decided that already.
+ */
 static void
 run_expire(const Task *task)
 {
+	int64		id = strtoll(task->target, NULL, 10);
+
 	query_begin();
 	queue_hold_token(task);
-	if (query_run("UPDATE steward.archive a SET state = 'expired'"
+	if (query_run("SELECT FROM steward.archive WHERE id = $1 AND state IN ('discarded', 'expired', 'erased')", "l", id) == 0 &&
+		query_run("UPDATE steward.archive a SET state = 'expired'"
 				  " WHERE a.id = $1 AND a.state = 'verified' AND a.keep_until <= now()"
 				  "   AND NOT EXISTS (SELECT FROM steward.legal_hold h"
 				  "                    WHERE h.released_at IS NULL AND coalesce(h.expires_at > now(), true)"
 				  "                      AND coalesce(h.store = a.store, true)"
-				  "                      AND coalesce(h.tenant = ANY (a.tenants), true))", "l",
-				  (int64) strtoll(task->target, NULL, 10)) == 0)
+				  "                      AND coalesce(h.tenant = ANY (a.tenants), true))", "l", id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("archive %s is not to be removed now", task->target),

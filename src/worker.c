@@ -749,6 +749,7 @@ steward_worker_main(Datum arg)
 		if (guc_worker && has_queue() && alone())
 		{
 			queue_recover();
+			segment_recover();
 			next = drain_queue(context);
 		}
 	}

@@ -66,6 +66,7 @@ extern void queue_fail(const Task *task, const ErrorData *error);
 
 /* ---- segment.c -------------------------------------------------------- */
 
+extern void segment_recover(void);
 extern void segment_run(const Task *task);
 
 /* ---- detach.c --------------------------------------------------------- */
