@@ -168,6 +168,99 @@ sub converge
 	return 0;
 }
 
+# ---- stores, and where they have come to -------------------------------------------
+
+# A governed table t.NAME with so many partitions of ten rows each that are due
+# (t.NAME_1 and so on); fresh: and a DEFAULT partition with rows that are not.
+# What its rows are is kept in {expected}{NAME}.
+sub make
+{
+	my ($self, $name, %args) = @_;
+	my $partitions = $args{partitions} // 1;
+	my $rows = $args{rows} // 10;
+	my $text = $args{text} // "'row ' || i";
+	my $sql = "CREATE TABLE t.$name (id int, tenant_id uuid NOT NULL, at timestamptz NOT NULL, body text, extra int) PARTITION BY RANGE (at);";
+
+	$sql .= "CREATE TABLE t.${name}_$_ PARTITION OF t.$name FOR VALUES FROM ('2020-01-0$_') TO ('2020-01-0@{[ $_ + 1 ]}');" foreach 1 .. $partitions;
+	$sql .= "INSERT INTO t.$name SELECT p * 100000 + i, md5((i % 3)::text)::uuid, date '2019-12-31' + p, $text, i FROM generate_series(1, $partitions) p, generate_series(1, $rows) i;";
+	$sql .= "CREATE TABLE t.${name}_@{[ $partitions + 1 ]} PARTITION OF t.$name FOR VALUES FROM ('2020-02-01') TO (MAXVALUE);" if $args{fresh};
+	$self->sql($sql);
+	$self->govern($name);
+	return;
+}
+
+# ... of rows that are due one by one
+sub make_rows
+{
+	my ($self, $name, $rows) = @_;
+	$self->sql("CREATE TABLE t.$name (id int PRIMARY KEY, tenant_id uuid NOT NULL, at timestamptz NOT NULL, body text);"
+		. "INSERT INTO t.$name SELECT i, md5((i % 3)::text)::uuid, timestamptz '2020-01-01' + i * interval '1 minute', 'row ' || i FROM generate_series(1, $rows) i;"
+		. "CREATE INDEX ON t.$name (at)");
+	$self->govern($name);
+	return;
+}
+
+sub govern
+{
+	my ($self, $name) = @_;
+	$self->sql("SELECT steward.govern('t.$name', owner => 'Keeper', name => '$name', retention => '{\"clock\": \"at\", \"hot\": \"90 days\", \"then\": \"archive\", \"keep\": \"10 years\"}')");
+	$self->{expected}{$name} = { map { split /\|/, $_, 2 } split /\n/, $self->sql("SELECT id, body FROM t.$name") };
+	return;
+}
+
+# A query for something of a store's first segment (g) and its task (t), or of
+# that of one partition
+sub of
+{
+	my ($self, $store, $what, $relation) = @_;
+	return "SELECT $what FROM steward.segment g JOIN steward.task t ON t.id = g.task WHERE g.store = '$store'"
+	  . (defined $relation ? " AND g.relation_name = 't.$relation'" : '') . ' ORDER BY g.id LIMIT 1';
+}
+sub of_now { my $self = shift; return $self->sql($self->of(@_)); }
+
+# Enforce a store's retention, and make the worker wait at a point of its first segment
+sub stop_at
+{
+	my ($self, $store, $stage) = @_;
+	my %reached = (
+		due => 't.state', detached => 'NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = g.relation)',
+		exported => q{EXISTS (SELECT FROM steward.archive a WHERE a.segment = g.id AND a.state = 'exported')},
+		uploaded => q{g.state = 'uploaded'}, verified => q{g.state = 'verified'}, purged => q{g.state = 'purged'});
+	# what is not committed is seen by its phase
+	my %phase = (exporting => 'exporting', uploading => 'uploading', purging => 'purging');
+
+	$self->fault("wait:$stage");
+	$self->sql("CALL steward.enforce_retention('$store')");
+	if ($stage eq 'due') { $self->await($self->of($store, 't.state'), 'running'); }
+	elsif (my $phase = $phase{$stage})
+	{
+		$self->await(q{SELECT coalesce((SELECT phase FROM steward.progress), '')}, $phase);
+		usleep 200_000;
+	}
+	else { $self->await($self->of($store, $reached{$stage}), 't'); }
+	return;
+}
+
+# No fault any more: all is done, by and by, and no row of the store is lost
+sub ends_well
+{
+	my ($self, $store, $name, $relation, $expected) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$self->fault(undef);
+	$self->sql(qq{UPDATE steward.task SET not_before = now() WHERE state = 'queued'; SELECT steward.wake_worker()});
+	ok($self->converge(20), "$name: comes to its end")
+	  or diag $self->sql("SELECT id, store, target, state, attempt, error FROM steward.task WHERE state <> 'done'");
+	is($self->sql("SELECT count(*) FROM steward.segment WHERE store = '$store' AND state <> 'purged' AND kind = 'partition'"), '0', "$name: all is purged that was due");
+	return $self->exactly_once($store, $relation // "t.$store", $expected // $self->{expected}{$store});
+}
+
+sub findings
+{
+	my ($self, $rule) = @_;
+	return $self->sql("SELECT string_agg(object || ': ' || detail, E'\\n') FROM steward.check() WHERE rule = '$rule'");
+}
+
 # ---- archives, read without pg_steward ------------------------------------------
 
 # The directory of an archive of a segment that is not given up
