@@ -116,6 +116,13 @@ retention_manifest() {
 }
 
 prepare_retention() {
+	# what is not wanted need not be made
+	if ! wanted archive restore; then
+		event_rows=$((note_rows > peer_rows ? note_rows : peer_rows))
+	fi
+	if ! wanted purge; then
+		tick_rows=100
+	fi
 	sql postgres -c 'CREATE DATABASE bench_retention' &&
 		retain -c 'CREATE EXTENSION pg_steward' &&
 		retain -v event_rows="$event_rows" -v tick_rows="$tick_rows" -v note_rows="$note_rows" \
@@ -261,8 +268,8 @@ walk_partition() {
 	until_true "SELECT to_regclass('$part') IS NULL" note_memory
 	end_probe
 	purging=$longest
-	waited=$(awk -v a="$detaching" -v b="$purging" 'BEGIN { print a > b ? a : b }')
-	purge_took=$(retain -c "SELECT extract(epoch FROM purged_at - '$released') FROM steward.segment WHERE relation_name = '$part'")
+	waited=$(awk -v a="$detaching" -v b="$purging" 'BEGIN { print (a > b ? a : b) }')
+	purge_took=$(retain -c "SELECT extract(epoch FROM purged_at - '$released') FROM steward.segment WHERE relation_name = 'public.$part'")
 	# the worker goes on to the next
 	fault wait:due
 }

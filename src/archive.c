@@ -7,10 +7,10 @@
  * DELETE ... RETURNING can be proven to remove just the rows that were: it
  * writes the same lines, to nowhere, and comes to the same digests.
  *
- * Lines gather in a job until a frame is full.  A full job is digested here,
- * then compressed and written by a helper thread, while this one fills the
- * next; when all are under way, it waits for the oldest.  Compression is most
- * of all the work, so that everything else belongs to this side.  The helper
+ * Lines gather in a job until a frame is full.  A full job is digested,
+ * compressed and written by a helper thread, while this one fills the next;
+ * when all are under way, it waits for the oldest.  A helper that is behind is
+ * spared the digest, which is then made here.  The helper
  * is one thread with nothing of PostgreSQL in it: no palloc, no ereport, no
  * signal ever delivered to it.  It touches the jobs that are handed to it and
  * its own half of struct Helper; what fails in it is carried back with the job
@@ -72,6 +72,7 @@ typedef enum JobState
 typedef struct Job
 {
 	JobState	state;
+	bool		digested;		/* the frame's digest is there */
 	NdjsonBuffer lines;
 	ArchiveFrame frame;
 } Job;
@@ -80,7 +81,8 @@ typedef enum HelperFailure
 {
 	NOTHING_FAILED = 0,
 	WRITE_FAILED,				/* error: errno */
-	COMPRESSION_FAILED			/* error: what zstd returned */
+	COMPRESSION_FAILED,			/* error: what zstd returned */
+	DIGEST_FAILED
 } HelperFailure;
 
 typedef struct Helper
@@ -88,6 +90,7 @@ typedef struct Helper
 	/* set before it starts */
 	int			fd;				/* -1: nothing is written */
 	ZSTD_CCtx  *zstd;
+	EVP_MD_CTX *sha;
 	char	   *packed;
 	size_t		packed_size;
 	/* its own while it runs */
@@ -164,6 +167,16 @@ helper_compress(Helper *helper, Job *job)
 	helper->offset += bytes;
 }
 
+/* EVP_DigestInit_ex() without a type: the context keeps the one it was given first */
+static void
+helper_digest(Helper *helper, Job *job)
+{
+	if (EVP_DigestInit_ex(helper->sha, NULL, NULL) != 1 ||
+		EVP_DigestUpdate(helper->sha, job->lines.data, job->lines.len) != 1 ||
+		EVP_DigestFinal_ex(helper->sha, job->frame.digest, NULL) != 1)
+		helper_fail(helper, DIGEST_FAILED, 0);
+}
+
 static void *
 helper_main(void *argument)
 {
@@ -181,6 +194,8 @@ helper_main(void *argument)
 			break;
 		pthread_mutex_unlock(&helper->mutex);
 		helper_compress(helper, job);
+		if (!job->digested && helper->failure == NOTHING_FAILED)
+			helper_digest(helper, job);
 		pthread_mutex_lock(&helper->mutex);
 		job->state = JOB_DONE;
 		pthread_cond_signal(&helper->done);
@@ -285,6 +300,7 @@ release(void *argument)
 		free(helper->jobs[i].lines.data);
 	free(helper->packed);
 	ZSTD_freeCCtx(helper->zstd);
+	EVP_MD_CTX_free(helper->sha);
 	EVP_MD_CTX_free(archiver->sha);
 }
 
@@ -322,7 +338,9 @@ prepare_compression(Helper *helper)
 	helper->zstd = ZSTD_createCCtx();
 	helper->packed_size = ZSTD_compressBound(ARCHIVE_FRAME_BYTES + ARCHIVE_FRAME_BYTES / 8);
 	helper->packed = malloc(helper->packed_size);
-	if (!helper->zstd || !helper->packed ||
+	helper->sha = EVP_MD_CTX_new();
+	if (!helper->zstd || !helper->packed || !helper->sha ||
+		EVP_DigestInit_ex(helper->sha, EVP_sha256(), NULL) != 1 ||
 		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
 		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_contentSizeFlag, 1)) ||
 		ZSTD_isError(ZSTD_CCtx_setParameter(helper->zstd, ZSTD_c_checksumFlag, 1)))
@@ -349,6 +367,14 @@ start_thread(Helper *helper)
 }
 
 static void
+digest_failed(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not compute the SHA-256 digest of archived rows"));
+}
+
+static void
 raise_failure(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
@@ -369,6 +395,9 @@ raise_failure(Archiver *archiver)
 					errmsg("could not compress data for file \"%s\": %s",
 						   archiver->file, ZSTD_getErrorName(helper->error)));
 			break;
+		case DIGEST_FAILED:
+			digest_failed();
+			break;
 	}
 }
 
@@ -381,9 +410,7 @@ digest(Archiver *archiver, const void *data, size_t len, uint8 *result)
 	if (EVP_DigestInit_ex(archiver->sha, NULL, NULL) != 1 ||
 		EVP_DigestUpdate(archiver->sha, data, len) != 1 ||
 		EVP_DigestFinal_ex(archiver->sha, result, NULL) != 1)
-		ereport(ERROR,
-				errcode(ERRCODE_INTERNAL_ERROR),
-				errmsg("could not compute the SHA-256 digest of archived rows"));
+		digest_failed();
 }
 
 static void
@@ -484,16 +511,34 @@ reclaim(Archiver *archiver, Job *job)
 		collect(archiver, job);
 }
 
+static bool
+is_under_way(Helper *helper, const Job *job)
+{
+	bool		full;
+
+	pthread_mutex_lock(&helper->mutex);
+	full = job->state == JOB_FULL;
+	pthread_mutex_unlock(&helper->mutex);
+	return full;
+}
+
 /* Hand the job in hand over and take the next, or finish it in place */
 static void
 end_frame(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
 	Job		   *job = archiver->job;
+	Job		   *next = &helper->jobs[(job - helper->jobs + 1) % N_JOBS];
 
 	job->frame.raw_bytes = job->lines.len;
-	/* a DELETE is proven by its rows; in which order they come, says nothing */
-	if (helper->fd >= 0 || !archiver->summary.by_row)
+	if (helper->threaded)
+		job->digested = is_under_way(helper, next);
+	else
+	{
+		/* a DELETE is proven by its rows, in whatever order they come */
+		job->digested = helper->fd >= 0 || !archiver->summary.by_row;
+	}
+	if (job->digested)
 		digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
 	{
@@ -501,7 +546,7 @@ end_frame(Archiver *archiver)
 		job->state = JOB_FULL;
 		pthread_cond_signal(&helper->filled);
 		pthread_mutex_unlock(&helper->mutex);
-		job = &helper->jobs[(job - helper->jobs + 1) % N_JOBS];
+		job = next;
 	}
 	else
 	{
@@ -565,8 +610,10 @@ add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
 	}
 	caller = MemoryContextSwitchTo(archiver->context);
 	text = palloc(key.len + 1);
+
 	memcpy(text, key.text, key.len);
 	key.text = text;
+
 	tenant = tenants_insert(archiver->tenants, key, &found);
 	tenant->text = OutputFunctionCall(&archiver->tenant_output,
 									  slot->tts_values[archiver->tenant - 1]);
@@ -650,6 +697,7 @@ static const struct
 	const char *name;
 	const char *value;
 }			pinned_settings[] =
+
 {
 	{"DateStyle", "ISO, YMD"},
 	{"IntervalStyle", "postgres"},
@@ -863,7 +911,7 @@ typedef struct Manifest
 } Manifest;
 
 static void
-digest_failed(pg_cryptohash_ctx *sha)
+manifest_digest_failed(pg_cryptohash_ctx *sha)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_INTERNAL_ERROR),
@@ -877,7 +925,7 @@ begin_digest(void)
 	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
 
 	if (!sha || pg_cryptohash_init(sha) < 0)
-		digest_failed(sha);
+		manifest_digest_failed(sha);
 	return sha;
 }
 
@@ -885,14 +933,14 @@ static void
 add_to_digest(pg_cryptohash_ctx *sha, const void *data, size_t len)
 {
 	if (pg_cryptohash_update(sha, data, len) < 0)
-		digest_failed(sha);
+		manifest_digest_failed(sha);
 }
 
 static void
 end_digest(pg_cryptohash_ctx *sha, uint8 *digest)
 {
 	if (pg_cryptohash_final(sha, digest, ARCHIVE_DIGEST_LENGTH) < 0)
-		digest_failed(sha);
+		manifest_digest_failed(sha);
 	pg_cryptohash_free(sha);
 }
 
@@ -930,8 +978,9 @@ add_hex(StringInfo text, const uint8 *digest)
 {
 	enlargeStringInfo(text, 2 * ARCHIVE_DIGEST_LENGTH + 2);
 	appendStringInfoCharMacro(text, '"');
-	text->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
-							text->data + text->len);
+	text	  ->len += hex_encode((const char *) digest, ARCHIVE_DIGEST_LENGTH,
+								  text->data + text->len);
+
 	appendStringInfoCharMacro(text, '"');
 }
 
@@ -1044,7 +1093,7 @@ add_head(StringInfo text, const char *head)
 static void
 add_summary(Manifest *manifest, const ArchiveSummary *summary)
 {
-	StringInfo	text = &manifest->text;
+	StringInfo text = &manifest->text;
 	bool		no_clock = summary->from > summary->to;
 	int			i;
 

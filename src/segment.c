@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
