@@ -36,7 +36,7 @@ retention_rounds=$(((rounds + 1) / 2))
 
 retain() { sql bench_retention "$@"; }
 
-# superuser SETTING VALUE: in force when it returns, for workers that start later
+# set_worker SETTING VALUE: for workers that start later
 set_worker() {
 	retain -c "ALTER DATABASE bench_retention SET steward.$1 = '$2'"
 }
@@ -288,7 +288,7 @@ bench_purge() {
 	fault ''
 	until_true "$idle"
 	sample purge_lock 1 "$waited" "$large"
-	retention_row purge_lock ms '<= 1, give or take a millisecond'
+	retention_row purge_lock ms '<= 1, but for what the machine itself adds'
 	retention_row purge_seconds seconds '< 3'
 	retention_row worker_memory MB '<= 32'
 }

@@ -142,8 +142,8 @@ typedef struct ArchiveHead
 	ArchiveColumn *columns;		/* in the order of each line */
 	int			n_key;
 	char	  **key;			/* names of columns */
-	char	   *clock;			/* name of the column that the frames' bounds
-								 * are of; NULL: the manifest does not say */
+	char	   *clock;			/* name of the column that the frames' bounds are
+								 * of; NULL: the manifest does not say */
 	char	   *ddl;
 } ArchiveHead;
 

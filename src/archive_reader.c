@@ -409,9 +409,9 @@ manifest_object_start(void *state)
 	else if (parser->depth == 2 && parser->place == IN_FRAMES)
 	{
 		ArchiveFrame *frame =
-		next_element((void **) &reader->summary.frames,
-					 &reader->summary.n_frames, &parser->max_frames,
-					 sizeof(ArchiveFrame));
+			next_element((void **) &reader->summary.frames,
+						 &reader->summary.n_frames, &parser->max_frames,
+						 sizeof(ArchiveFrame));
 
 		frame->from = DT_NOEND;
 		frame->to = DT_NOBEGIN;
@@ -631,13 +631,11 @@ read_manifest(ArchiveReader *reader)
 					   errdetail("%s is larger than a manifest may be.",
 								 ARCHIVE_MANIFEST_FILE));
 	text = palloc(size + 1);
-
 	if (store_read(object, 0, text, size) != size)
 		archive_refuse(reader,
 					   errdetail("%s is shorter than its size.",
 								 ARCHIVE_MANIFEST_FILE));
-	text[		size] = '\0';
-
+	text[size] = '\0';
 	store_close(object);
 
 	digest_of(reader, text, size, digest);
@@ -706,13 +704,12 @@ refuse_frame(ArchiveReader *reader, int number, const char *what)
 static uint32
 count_lines(const char *text, size_t length)
 {
-	const char *end = text +length;
+	const char *end = text + length;
 	uint32		n = 0;
 
-	while (text <end && (text = memchr(text, '\n', end - text)) !=NULL)
+	while (text < end && (text = memchr(text, '\n', end - text)) != NULL)
 	{
-		text	  ++;
-
+		text++;
 		n++;
 	}
 	return n;

@@ -132,7 +132,7 @@ put(NdjsonBuffer *out, const char *text, size_t len)
 
 typedef struct Escape
 {
-	char text[	MAX_ESCAPED];
+	char		text[MAX_ESCAPED];
 	int			len;
 } Escape;
 
@@ -209,7 +209,7 @@ escape(const Escape *escapes, char *dest,
 {
 	const Escape *special;
 
-	while (limit - text >=sizeof(uint64))
+	while (limit - text >= sizeof(uint64))
 	{
 		uint64		word;
 		int			n;
@@ -219,18 +219,17 @@ escape(const Escape *escapes, char *dest,
 		n = plain_bytes(word);
 		if (n >= end - text)
 			return dest + (end - text);
-		text	  +=n;
-
+		text += n;
 		dest += n;
 		if (n == sizeof(word))
 			continue;
-		special = &escapes[(unsigned char) *text ++];
+		special = &escapes[(unsigned char) *text++];
 		memcpy(dest, special->text, MAX_ESCAPED);
 		dest += special->len;
 	}
-	while (text <end)
+	while (text < end)
 	{
-		special = &escapes[(unsigned char) *text ++];
+		special = &escapes[(unsigned char) *text++];
 		memcpy(dest, special->text, MAX_ESCAPED);
 		dest += special->len;
 	}
@@ -246,9 +245,8 @@ put_escaped(const Escape *escapes, const char *text, size_t len,
 		size_t		n = Min(len, CHUNK);
 		char	   *dest = room(out, (n + 1) * MAX_ESCAPED);
 
-		out->len = escape(escapes, dest, text, text +n, limit) - out->data;
-		text	  +=n;
-
+		out->len = escape(escapes, dest, text, text + n, limit) - out->data;
+		text += n;
 		len -= n;
 	}
 }
@@ -814,7 +812,6 @@ static const struct
 	bool		ascii;
 	write_value write;
 }			writers[] =
-
 {
 	{F_BOOLOUT, true, write_bool},
 	{F_INT2OUT, true, write_int2},
@@ -889,7 +886,7 @@ ndjson_begin(TupleDesc desc, AttrNumber watched)
 	NdjsonWriter *writer = palloc0(offsetof(NdjsonWriter, columns) +
 								   desc->natts * sizeof(NdjsonColumn));
 	bool		convert = GetDatabaseEncoding() != PG_UTF8 &&
-	GetDatabaseEncoding() != PG_SQL_ASCII;
+		GetDatabaseEncoding() != PG_SQL_ASCII;
 	int			i;
 
 	make_escapes();

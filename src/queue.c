@@ -133,7 +133,7 @@ queue_fail(const Task *task, const ErrorData *error)
 {
 	bool		final = task->attempt >= guc_max_attempts;
 	char	   *reason = error->detail ?
-	psprintf("%s: %s", error->message, error->detail) : error->message;
+		psprintf("%s: %s", error->message, error->detail) : error->message;
 
 	query_begin();
 	if (query_run("UPDATE steward.task"

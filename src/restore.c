@@ -733,8 +733,8 @@ static const char *
 clock_of(const CatalogEntry *entry, const ArchiveHead *head)
 {
 	const char *clock = head->clock ?
-	pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
-	entry->clock;
+		pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
+		entry->clock;
 
 	if (!clock)
 		ereport(ERROR,
@@ -945,7 +945,7 @@ read_rows(void *buffer, int minread, int maxread)
 			convert_frame(restore, &lines);
 		}
 		n = Min(restore->length - restore->at, maxread - done);
-		memcpy((char *) buffer + done, restore->text +restore->at, n);
+		memcpy((char *) buffer + done, restore->text + restore->at, n);
 		restore->at += n;
 		done += n;
 	}
@@ -1193,12 +1193,11 @@ put_typed(Reading *reading)
 	for (i = 0; i < reading->desc->natts; i++)
 	{
 		char	   *text = reading->columns[i] < 0 ? NULL :
-		reading->values[reading->columns[i]];
+			reading->values[reading->columns[i]];
 
 		if (text)
 			text = pg_any_to_server(text, strlen(text), PG_UTF8);
 		reading->nulls[i] = text == NULL;
-
 		reading->datums[i] = (Datum) 0;
 		if (TupleDescAttr(reading->desc, i)->attisdropped)
 			continue;

@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -412,10 +412,10 @@ export_segment(Segment *segment)
 		LockRelationOid(segment->relation, ShareLock);
 	foreach(lc, tenants_of(segment))
 		export_archive(segment, spool, lfirst(lc));
+	segment->lsn = segment->is_rows ? InvalidXLogRecPtr : proof_position();
 	query_run("UPDATE steward.segment SET exported_at = clock_timestamp(), shape = $2, lsn = $3,"
 			  "       rows = (SELECT sum(rows) FROM steward.archive WHERE segment = $1 AND state = 'exported')"
-			  " WHERE id = $1", "lsp", segment->id, segment->shape,
-			  segment->is_rows ? InvalidXLogRecPtr : proof_position());
+			  " WHERE id = $1", "lsp", segment->id, segment->shape, segment->lsn);
 	fault_point("exporting");
 	load_archives(segment);
 	query_commit();

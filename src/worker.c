@@ -282,8 +282,7 @@ steward_worker_progress(PG_FUNCTION_ARGS)
 typedef struct DatabaseEntry
 {
 	Oid			database;		/* hash key */
-	TimestampTz next;			/* when to start a worker; infinity: when
-								 * woken */
+	TimestampTz next;			/* when to start a worker; infinity: when woken */
 	bool		seen;			/* still there at the last look */
 } DatabaseEntry;
 
@@ -753,10 +752,7 @@ steward_worker_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		/*
-		 * not a task's failure, but the queue's or the timer's: come back
-		 * later
-		 */
+		/* not a task's failure, but the queue's or the timer's: come back later */
 		error = recover_from_error(context);
 		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_naptime * 1000L);
 	}
