@@ -520,8 +520,11 @@ check_frames(ArchiveReader *reader)
 	{
 		const ArchiveFrame *frame = &summary->frames[i];
 
+		/* an archive of no rows is one empty frame */
+		bool		may_be_empty = summary->n_frames == 1 && summary->rows == 0;
+
 		if (frame->offset != offset || frame->bytes == 0 ||
-			frame->raw_bytes == 0 || frame->rows == 0)
+			(!may_be_empty && (frame->raw_bytes == 0 || frame->rows == 0)))
 			archive_refuse(reader,
 						   errdetail("Frame %d of %d does not begin where the one before it ends, or is empty.",
 									 i + 1, summary->n_frames));
@@ -756,7 +759,7 @@ read_frame(ArchiveReader *reader, int number)
 	digest_of(reader, reader->lines, length, digest);
 	if (!same_digest(digest, frame->digest))
 		refuse_frame(reader, number, "digest differs");
-	if (reader->lines[length - 1] != '\n' ||
+	if ((length > 0 && reader->lines[length - 1] != '\n') ||
 		count_lines(reader->lines, length) != frame->rows)
 		refuse_frame(reader, number, "the number of its lines differs");
 	memset(reader->lines + length, 0, ARCHIVE_LINES_SLACK);
