@@ -598,7 +598,7 @@ static void
 certify(const Erasure *erasure)
 {
 	worker_phase(PHASE_VERIFYING);
-	begin_archive_step(erasure);
+	begin_step(erasure);
 	query_run("SELECT steward.certify_erasure($1)", "l", erasure->id);
 	fault_point("certifying");
 	query_commit();
