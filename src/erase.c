@@ -74,7 +74,8 @@ typedef struct TenantArchive
 	int64		new_id;			/* of the one that takes its place */
 	ArchiveFacts facts;
 	bool		is_known;		/* its tenants are */
-	bool		is_whole;		/* ... and it has one: this; or it is not needed */
+	bool		is_whole;		/* ... and it has one: this; or it is not
+								 * needed */
 	int			n_others;		/* the other tenants, if they are known */
 	char	  **others;
 	List	   *values;			/* of Needle: the tenant, as lines spell it */
@@ -313,7 +314,8 @@ remove_whole(const Erasure *erasure, const TenantArchive *archive)
 /* Where the value of a column of an archive's begins in a line, and as what */
 typedef struct LineKey
 {
-	Needle	   *key;			/* as in ,"name": or, the first one's, {"name": */
+	Needle	   *key;			/* as in ,"name": or, the first one's,
+								 * {"name": */
 	Oid			type;			/* as far as it matters: date, or not */
 } LineKey;
 
