@@ -85,17 +85,6 @@ typedef struct Segment
 
 /* ---- helpers ----------------------------------------------------------- */
 
-/*
- * A deferred trigger would fire at commit, when we are not the owner any more;
- * core refuses that (CVE-2020-25695), and with it every table that a deferrable
- * foreign key refers to.
- */
-void
-defer_nothing(void)
-{
-	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
-}
-
 static void
 begin_step(const Segment *segment)
 {
@@ -788,7 +777,7 @@ purge_rows(Segment *segment)
 	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
 	demand_catalog(segment);
-	defer_nothing();
+	actor_defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
@@ -1091,6 +1080,18 @@ archive_batch(const Task *task, RowsTask *rows)
 	return true;
 }
 
+/* Rows that are due, locked by nobody, and there after a DELETE of them */
+static void
+demand_none_left(const RowsTask *rows)
+{
+	if (query_run(psprintf("SELECT FROM ONLY %s WHERE %s LIMIT 1 FOR UPDATE SKIP LOCKED",
+						   rows->name, rows->condition), "") > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("rows of table %s are due and cannot be deleted", rows->name),
+				errdetail("A trigger or a rule of the table keeps them."));
+}
+
 /*
  * Delete the next batch of rows that need no archive; false when no row is due.
  * Rows that somebody has locked are left for another time.
@@ -1105,12 +1106,14 @@ purge_batch(const Task *task, RowsTask *rows)
 	query_begin();
 	queue_hold_token(task);
 	lock_rows(rows, RowExclusiveLock);
-	defer_nothing();
+	actor_defer_nothing();
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
 						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
 						   rows->name, rows->condition, rows->order, guc_batch_rows), "");
+	if (n == 0)
+		demand_none_left(rows);
 	actor_leave_owner(owner);
 	actor_set_retention(before);
 	if (n > 0)
