@@ -517,8 +517,10 @@ check_frames(ArchiveReader *reader)
 	{
 		const ArchiveFrame *frame = &summary->frames[i];
 
+		/* no rows at all are one empty frame */
 		if (frame->offset != offset || frame->bytes == 0 ||
-			frame->raw_bytes == 0 || frame->rows == 0)
+			(frame->rows == 0) != (frame->raw_bytes == 0) ||
+			(frame->rows == 0 && summary->n_frames > 1))
 			archive_refuse(reader,
 						   errdetail("Frame %d of %d does not begin where the one before it ends, or is empty.",
 									 i + 1, summary->n_frames));
@@ -747,7 +749,7 @@ read_frame(ArchiveReader *reader, int number)
 	digest_of(reader, reader->lines, length, digest);
 	if (!same_digest(digest, frame->digest))
 		refuse_frame(reader, number, "digest differs");
-	if (reader->lines[length - 1] != '\n' ||
+	if ((length > 0 && reader->lines[length - 1] != '\n') ||
 		count_lines(reader->lines, length) != frame->rows)
 		refuse_frame(reader, number, "the number of its lines differs");
 	memset(reader->lines + length, 0, ARCHIVE_LINES_SLACK);
@@ -775,6 +777,8 @@ archive_next_frame(ArchiveReader *reader, TimestampTz from, TimestampTz to,
 		if (!frame_is_wanted(frame, from, to))
 			continue;
 		read_frame(reader, number);
+		if (frame->rows == 0)
+			continue;
 		lines->text = reader->lines;
 		lines->length = frame->raw_bytes;
 		lines->rows = frame->rows;

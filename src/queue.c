@@ -127,13 +127,27 @@ pause_ms(int attempt)
 	return pg_prng_double(&pg_global_prng_state) * Min(ceiling, LONGEST_PAUSE_MS);
 }
 
+/*
+ * Does the DETAIL show a row's values?  Those of violated constraints do, and
+ * they are not the log's.
+ */
+static bool
+is_about_values(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		category == ERRCODE_DATA_EXCEPTION;
+}
+
 /* Record a failure, tell who listens, and try again later if that may help */
 void
 queue_fail(const Task *task, const ErrorData *error)
 {
 	bool		final = task->attempt >= guc_max_attempts;
-	char	   *reason = error->detail ?
-	psprintf("%s: %s", error->message, error->detail) : error->message;
+	char	   *detail = is_about_values(error) ? NULL : error->detail;
+	char	   *reason = detail ?
+	psprintf("%s: %s", error->message, detail) : error->message;
 
 	query_begin();
 	if (query_run("UPDATE steward.task"
@@ -156,6 +170,6 @@ queue_fail(const Task *task, const ErrorData *error)
 			errmsg("task %lld (%s of store \"%s\") failed, attempt %d%s: %s",
 				   (long long) task->id, task->kind, task->store ? task->store : "",
 				   task->attempt, final ? ", the last" : "", error->message),
-			error->detail ? errdetail_internal("%s", error->detail) : 0,
+			detail ? errdetail_internal("%s", detail) : 0,
 			error->hint ? errhint("%s", error->hint) : 0);
 }
