@@ -197,7 +197,7 @@ COMMENT ON FUNCTION steward.hold_clause(text) IS
  * Tenants with an override are parties of their own beside everybody else, who
  * are party NULL.
  */
-CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
+CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL, anew bigint DEFAULT NULL)
     RETURNS TABLE (store text, kind text, action text, relation regclass, parent regclass, bound text, condition text,
                    key text[], tenant text, time_from timestamptz, time_to timestamptz, rank integer, blocked text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
@@ -222,7 +222,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     leaf AS MATERIALIZED (
         SELECT r.store, b.* FROM rule r, steward.partition_bounds(r.relation, r.clock, r.tenant) b
          WHERE NOT EXISTS (SELECT FROM steward.segment g
-                            WHERE g.relation = b.leaf AND g.kind = 'partition'
+                            WHERE g.relation = b.leaf AND g.kind = 'partition' AND g.id IS DISTINCT FROM plan_retention.anew
                               AND g.state IN ('due', 'exporting', 'uploaded', 'verified', 'failed'))),
     fate AS (
         SELECT l.*, p.tenant AS party, p.cutoff,
@@ -299,8 +299,20 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
       LEFT JOIN steward.retention_rank() o ON o.relation = r.relation
      ORDER BY o.rank, n.store, n.time_to NULLS FIRST, n.leaf::text, n.tenant NULLS FIRST
 $$;
-COMMENT ON FUNCTION steward.plan_retention(text) IS
-    'what retention has to do now, for a store and its parts or for all: whole partitions, and tables with the condition of the rows. Changes nothing, and reads no rows but the tenant registry''s. key: the columns whose order cuts batches; rank: lower goes first; blocked: why it cannot be done';
+COMMENT ON FUNCTION steward.plan_retention(text, bigint) IS
+    'what retention has to do now, for a store and its parts or for all: whole partitions, and tables with the condition of the rows. Changes nothing, and reads no rows but the tenant registry''s. key: the columns whose order cuts batches; rank: lower goes first; blocked: why it cannot be done; anew: a segment that is planned as if it were not there';
+
+-- A segment may wait while its store's retention becomes longer, or a hold is placed
+CREATE FUNCTION steward.partition_stays(segment bigint) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT NOT EXISTS (SELECT FROM steward.plan_retention(g.store, g.id) p
+                        WHERE p.store = g.store AND p.kind = 'partition' AND p.relation = g.relation AND p.action = g.action)
+      FROM steward.segment g
+     WHERE g.id = partition_stays.segment AND g.kind = 'partition' AND g.state <> 'purged'
+       AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = g.relation AND NOT i.inhdetachpending)
+$$;
+COMMENT ON FUNCTION steward.partition_stays(bigint) IS
+    'true when a partition that a segment was made of is attached and not due as a whole any more, for the worker that begins a task';
 
 -- The registry's row must not go before its tenant's end is remembered
 CREATE FUNCTION steward.registry_clause(store text) RETURNS text
@@ -520,6 +532,7 @@ DECLARE
     enqueued integer := 0;
     found integer := 0;
     more integer;
+    idle text[] := '{}';
 BEGIN
     PERFORM steward.require_store(enforce_retention.store);
     LOCK TABLE steward.enforcement IN EXCLUSIVE MODE;
@@ -548,7 +561,10 @@ BEGIN
             CONTINUE;
         END IF;
         n.condition := n.condition || n.registry_clause;
-        CONTINUE WHEN NOT steward.any_row(n.relation, n.condition);
+        IF NOT steward.any_row(n.relation, n.condition) THEN
+            idle := idle || concat_ws(':', n.store, n.relation, n.tenant);
+            CONTINUE;
+        END IF;
         INSERT INTO steward.task (kind, store, target, argument, rank)
         VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, n.tenant),
                 jsonb_build_object('relation', n.relation::text, 'condition', n.condition, 'key', n.key, 'action', n.action,
@@ -558,13 +574,18 @@ BEGIN
         enqueued := enqueued + more;
     END LOOP;
 
+    -- a task that failed when no row was left, at its last batch or since
+    UPDATE steward.task t SET state = 'done'
+     WHERE t.kind = 'rows' AND t.state = 'failed' AND t.target = ANY (idle)
+       AND t.id = (SELECT max(x.id) FROM steward.task x WHERE x.kind = 'rows' AND x.target = t.target);
+
     -- every partition that is on its way has a task, those too whose last one failed
     WITH task AS (
         INSERT INTO steward.task (kind, store, target, argument, rank)
         SELECT 'partition', g.store, g.id::text, jsonb_build_object('segment', g.id), coalesce(o.rank, 0)
           FROM steward.segment g LEFT JOIN steward.store s ON s.name = g.store
           LEFT JOIN steward.retention_rank() o ON o.relation = s.relation
-         WHERE g.kind = 'partition' AND g.state <> 'purged'
+         WHERE g.kind = 'partition' AND g.state <> 'purged' AND g.relation IS NOT NULL
            AND (enforce_retention.store IS NULL OR enforce_retention.store IN (g.store, s.part_of))
          ORDER BY o.rank, g.time_to, g.id
             ON CONFLICT DO NOTHING

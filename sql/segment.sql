@@ -81,7 +81,8 @@ CREATE FUNCTION steward.manifest_head(segment bigint, archive bigint, tenant tex
                'service', s.owner, 'store', s.name, 'tenant', manifest_head.tenant,
                'segment', g.id, 'archive', manifest_head.archive, 'kind', g.kind,
                'relation', g.relation_name, 'parent', g.parent, 'bound', g.bound,
-               'clock', steward.effective_retention(s.name) ->> 'clock', 'condition', g.condition,
+               'clock', steward.effective_retention(s.name) ->> 'clock', 'tenant_column', CASE WHEN s.scope = 'tenant' THEN s.tenant END,
+               'condition', g.condition,
                'key', g.key, 'key_from', g.key_from, 'key_to', g.key_to,
                'columns', (SELECT json_agg(json_build_object(
                                       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),

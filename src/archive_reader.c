@@ -41,6 +41,7 @@ struct ArchiveReader
 	MemoryContextCallback closer;
 	ArchiveFacts facts;
 	ArchiveHead head;
+	char	   *manifest;		/* as it was read */
 	ArchiveSummary summary;
 	StoreObject *data;
 	EVP_MD	   *sha256;
@@ -274,6 +275,8 @@ head_scalar(ManifestParser *parser, const char *token, JsonTokenType type)
 		summary->to = time_member(parser, token, type, DT_NOBEGIN);
 	else if (strcmp(field, "clock") == 0)
 		reader->head.clock = text_member(parser, token, type);
+	else if (strcmp(field, "tenant_column") == 0)
+		reader->head.tenant = text_member(parser, token, type);
 	else if (strcmp(field, "ddl") == 0)
 		reader->head.ddl = text_member(parser, token, type);
 }
@@ -517,10 +520,11 @@ check_frames(ArchiveReader *reader)
 	{
 		const ArchiveFrame *frame = &summary->frames[i];
 
-		/* no rows at all are one empty frame */
+		/* an archive of no rows is one empty frame */
+		bool		may_be_empty = summary->n_frames == 1 && summary->rows == 0;
+
 		if (frame->offset != offset || frame->bytes == 0 ||
-			(frame->rows == 0) != (frame->raw_bytes == 0) ||
-			(frame->rows == 0 && summary->n_frames > 1))
+			(!may_be_empty && (frame->raw_bytes == 0 || frame->rows == 0)))
 			archive_refuse(reader,
 						   errdetail("Frame %d of %d does not begin where the one before it ends, or is empty.",
 									 i + 1, summary->n_frames));
@@ -651,7 +655,7 @@ read_manifest(ArchiveReader *reader)
 					   errdetail("The digest of %s differs from the catalog's.",
 								 ARCHIVE_MANIFEST_FILE));
 	parse_manifest(reader, text, size);
-	pfree(text);
+	reader->manifest = text;
 }
 
 ArchiveReader *
@@ -680,6 +684,12 @@ const ArchiveSummary *
 archive_summary(const ArchiveReader *reader)
 {
 	return &reader->summary;
+}
+
+const char *
+archive_manifest(const ArchiveReader *reader)
+{
+	return reader->manifest;
 }
 
 void
@@ -777,8 +787,6 @@ archive_next_frame(ArchiveReader *reader, TimestampTz from, TimestampTz to,
 		if (!frame_is_wanted(frame, from, to))
 			continue;
 		read_frame(reader, number);
-		if (frame->rows == 0)
-			continue;
 		lines->text = reader->lines;
 		lines->length = frame->raw_bytes;
 		lines->rows = frame->rows;

@@ -30,7 +30,7 @@ guc_init(void)
 {
 	/* read by the SQL functions that issue DDL: steward.apply and friends */
 	DefineCustomIntVariable("steward.lock_timeout",
-							"How long govern, apply and release wait for a lock on a user's table.",
+							"How long govern, apply, release, hold and the worker wait for a lock on a user's table.",
 							"They give up with nothing changed.",
 							&lock_timeout_ms,
 							2000, 1, INT_MAX,

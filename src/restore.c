@@ -963,6 +963,7 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	ParseNamespaceItem *nsitem;
 	List	   *columns = match_columns(restore, rel);
 	List	   *options;
+	const char *encoding;
 	Node	   *where;
 	CopyFromState state;
 	uint64		rows;
@@ -970,8 +971,10 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	nsitem = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
 										   NULL, false, false);
 	where = where_clause(restore, rel, pstate, nsitem, key_from, key_to);
+	/* what SQL_ASCII has taken in need not be UTF-8, and COPY would look */
+	encoding = GetDatabaseEncoding() == PG_SQL_ASCII ? "SQL_ASCII" : "UTF8";
 	options = list_make1(makeDefElem("encoding",
-									 (Node *) makeString("UTF8"), -1));
+									 (Node *) makeString(pstrdup(encoding)), -1));
 	restore->copying = true;
 	state = BeginCopyFrom(pstate, rel, where, NULL, false, read_rows, columns,
 						  options);
@@ -1178,6 +1181,18 @@ line_is_wanted(const Reading *reading)
 	return true;
 }
 
+/*
+ * A value in the server's encoding.  What SQL_ASCII has taken in is nobody's
+ * encoding, and comes back as it was; pg_any_to_server() would refuse it.
+ */
+static char *
+value_to_server(char *utf8, size_t length)
+{
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return utf8;
+	return pg_any_to_server(utf8, length, PG_UTF8);
+}
+
 static void
 put_jsonb(Reading *reading, char *line, char *end)
 {
@@ -1186,7 +1201,7 @@ put_jsonb(Reading *reading, char *line, char *end)
 
 	*end = '\0';
 	value = DirectFunctionCall1(jsonb_in,
-								CStringGetDatum(pg_any_to_server(line, end - line, PG_UTF8)));
+								CStringGetDatum(value_to_server(line, end - line)));
 	tuplestore_putvalues(reading->rows, reading->desc, &value, &isnull);
 }
 
@@ -1201,7 +1216,7 @@ put_typed(Reading *reading)
 		reading->values[reading->columns[i]];
 
 		if (text)
-			text = pg_any_to_server(text, strlen(text), PG_UTF8);
+			text = value_to_server(text, strlen(text));
 		reading->nulls[i] = text == NULL;
 
 		reading->datums[i] = (Datum) 0;

@@ -85,6 +85,17 @@ typedef struct Segment
 
 /* ---- helpers ----------------------------------------------------------- */
 
+/*
+ * A deferred trigger would fire at commit, when we are not the owner any more;
+ * core refuses that (CVE-2020-25695), and with it every table that a deferrable
+ * foreign key refers to.
+ */
+void
+defer_nothing(void)
+{
+	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
+}
+
 static void
 begin_step(const Segment *segment)
 {
@@ -100,7 +111,7 @@ set_state(Segment *segment, const char *state, const char *moment)
 	segment->state = pstrdup(state);
 }
 
-static bytea *
+bytea *
 as_bytea(const uint8 *digest)
 {
 	bytea	   *value = palloc(VARHDRSZ + ARCHIVE_DIGEST_LENGTH);
@@ -111,7 +122,7 @@ as_bytea(const uint8 *digest)
 }
 
 /* A digest of the last result; false if it is null */
-static bool
+bool
 take_digest(uint64 row, int column, uint8 *digest)
 {
 	bool		isnull;
@@ -123,28 +134,27 @@ take_digest(uint64 row, int column, uint8 *digest)
 	return true;
 }
 
-/* This database's spool; what a dead worker left in it is of no use */
 static char *
 spool_directory(void)
 {
 	return psprintf("%s/%u", SPOOL_DIRECTORY, MyDatabaseId);
 }
 
-/* False, after a warning, when something of it is still there */
-static bool
-remove_spool(void)
+/* Remove the spool; false, after a warning, when something of it is still there */
+bool
+spool_drop(void)
 {
 	char	   *path = spool_directory();
 
 	return access(path, F_OK) != 0 || rmtree(path, true);
 }
 
-static char *
-make_spool(const Segment *segment)
+char *
+spool_make(int64 number)
 {
 	char	   *path = spool_directory();
 
-	if (!remove_spool())
+	if (!spool_drop())
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not empty directory \"%s\"", path));
@@ -152,17 +162,17 @@ make_spool(const Segment *segment)
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not create directory \"%s\": %m", path));
-	return psprintf("%s/%lld", spool_directory(), (long long) segment->id);
+	return psprintf("%s/%lld", spool_directory(), (long long) number);
 }
 
-static char *
-data_file(const char *spool, int64 archive)
+char *
+spool_data_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".data", spool, archive);
 }
 
-static char *
-manifest_file(const char *spool, int64 archive)
+char *
+spool_manifest_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".manifest", spool, archive);
 }
@@ -263,9 +273,8 @@ load_segment(const Task *task, int64 id)
 
 		segment->lsn = isnull ? InvalidXLogRecPtr : (XLogRecPtr) DatumGetInt64(lsn);
 	}
-	if (strcmp(segment->state, "purged") == 0)
-		return segment;			/* and its table is no more */
-	describe_table(segment);
+	if (strcmp(segment->state, "purged") != 0)
+		describe_table(segment);
 	segment->by_tenant = segment->by_tenant && segment->tenant > 0;
 	load_archives(segment);
 	return segment;
@@ -335,7 +344,7 @@ tenants_of(const Segment *segment)
 	return tenants;
 }
 
-static int64
+int64
 next_archive(void)
 {
 	query_run("SELECT nextval(pg_catalog.pg_get_serial_sequence('steward.archive', 'id'))", "");
@@ -357,13 +366,13 @@ static void
 export_archive(Segment *segment, const char *spool, const char *tenant)
 {
 	int64		id = next_archive();
-	ArchiveSummary *summary = export_rows(segment, tenant, data_file(spool, id), SELECT_ROWS);
+	ArchiveSummary *summary = export_rows(segment, tenant, spool_data_file(spool, id), SELECT_ROWS);
 	const char *whose = tenant;
 	uint8		manifest_digest[ARCHIVE_DIGEST_LENGTH];
 	char	   *head;
 	char	   *tenants = NULL;
 
-	if (summary->rows == 0 && segment->by_tenant)
+	if (summary->rows == 0)
 		return;
 	/* an archive that happens to hold one tenant's rows is that tenant's */
 	if (!whose && segment->by_tenant && summary->n_tenants == 1)
@@ -371,7 +380,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 	query_run("SELECT steward.manifest_head($1, $2, $3, $4::regclass, $5)", "llsop",
 			  segment->id, id, whose, segment->relation, proof_position());
 	head = query_text(0, 1);
-	archive_write_manifest(manifest_file(spool, id), head, summary, manifest_digest);
+	archive_write_manifest(spool_manifest_file(spool, id), head, summary, manifest_digest);
 	if (summary->n_tenants >= 0 && segment->tenant > 0)
 		tenants = OidOutputFunctionCall(F_ARRAY_OUT, text_array(summary->tenants, summary->n_tenants));
 	query_run("INSERT INTO steward.archive (id, segment, store, tenant, state, base, path, rows, bytes, raw_bytes,"
@@ -397,7 +406,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 static char *
 export_segment(Segment *segment)
 {
-	char	   *spool = make_spool(segment);
+	char	   *spool = spool_make(segment->id);
 	ListCell   *lc;
 
 	worker_phase(PHASE_EXPORTING);
@@ -420,6 +429,18 @@ export_segment(Segment *segment)
 
 /* ---- uploading, verifying ---------------------------------------------- */
 
+/* The manifest last: it says that the archive is there */
+void
+spool_upload(const char *spool, int64 archive, const char *base,
+			 const char *path)
+{
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_DATA_FILE),
+			  spool_data_file(spool, archive));
+	fault_point("uploading");
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_MANIFEST_FILE),
+			  spool_manifest_file(spool, archive));
+}
+
 static void
 upload_segment(Segment *segment, const char *spool)
 {
@@ -431,18 +452,14 @@ upload_segment(Segment *segment, const char *spool)
 		SegmentArchive *archive = lfirst(lc);
 		const ArchiveFacts *facts = &archive->facts;
 
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_DATA_FILE),
-				  data_file(spool, archive->id));
-		fault_point("uploading");
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_MANIFEST_FILE),
-				  manifest_file(spool, archive->id));
+		spool_upload(spool, archive->id, facts->base, facts->path);
 	}
 	begin_step(segment);
 	query_run("UPDATE steward.archive SET state = 'uploaded', uploaded_at = clock_timestamp()"
 			  " WHERE segment = $1 AND state = 'exported'", "l", segment->id);
 	set_state(segment, "uploaded", "uploaded_at");
 	query_commit();
-	(void) remove_spool();
+	(void) spool_drop();
 	fault_point("uploaded");
 }
 
@@ -527,7 +544,7 @@ remove_files(const ArchiveFacts *facts)
 }
 
 /* Remove the files of archives that the catalog has given up */
-static void
+void
 remove_given_up(void)
 {
 	uint64		n;
@@ -571,7 +588,7 @@ remove_given_up(void)
 void
 segment_recover(void)
 {
-	(void) remove_spool();
+	(void) spool_drop();
 	query_begin();
 	query_run("WITH g AS (UPDATE steward.segment g"
 			  "              SET state = CASE action WHEN 'purge' THEN 'purged' ELSE 'failed' END,"
@@ -772,10 +789,15 @@ purge_rows(Segment *segment)
 	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
 	demand_catalog(segment);
+	defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
-	demand_same(segment, linitial(segment->archives), summary);
+	/* rows that somebody else deleted before the export left no archive */
+	if (segment->archives != NIL)
+		demand_same(segment, linitial(segment->archives), summary);
+	else if (summary->rows > 0)
+		refuse_purge(segment, "Rows have come since.");
 	record_purge(segment, summary->rows);
 	fault_point("purging");
 	query_commit();
@@ -834,6 +856,21 @@ archive_and_purge(Segment *segment)
 	purge_proven(segment);
 }
 
+/*
+ * While it is attached, a partition is asked again whether it is due: since it
+ * was enqueued its retention may have become longer, or a hold have come.
+ */
+static bool
+give_up_partition(int64 id)
+{
+	if (query_run("SELECT WHERE steward.partition_stays($1)", "l", id) == 0)
+		return false;
+	query_run("UPDATE steward.archive SET state = 'discarded'"
+			  " WHERE segment = $1 AND state IN ('exported', 'uploaded', 'verified')", "l", id);
+	query_run("DELETE FROM steward.segment WHERE id = $1", "l", id);
+	return true;
+}
+
 static void
 run_partition(const Task *task)
 {
@@ -841,6 +878,12 @@ run_partition(const Task *task)
 
 	query_begin();
 	queue_hold_token(task);
+	if (give_up_partition(strtoll(task->target, NULL, 10)))
+	{
+		query_commit();
+		remove_given_up();
+		return;
+	}
 	query_run("UPDATE steward.segment SET state = 'exporting', task = $2"
 			  " WHERE id = $1 AND state IN ('due', 'failed')", "ll",
 			  (int64) strtoll(task->target, NULL, 10), task->id);
@@ -851,6 +894,9 @@ run_partition(const Task *task)
 		return;
 
 	pg_atomic_write_u64(&worker_progress->segment, segment->id);
+	/* rows leave the table when it is detached: not before they have a place */
+	if (segment->archives_it)
+		store_probe(guc_archive_store);
 	worker_phase(PHASE_DETACHING);
 	detach_partition(segment->relation);
 	fault_point("detached");
@@ -979,7 +1025,8 @@ next_batch(const Task *task, RowsTask *rows)
 	condition = belongs;
 	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
-				  " WHERE task = $1 AND state = 'purged' AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
+				  " WHERE task = $1 AND state = 'purged' AND key_to IS NOT NULL"
+				  "   AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
 				  " ORDER BY id DESC LIMIT 1", "lo", task->id, rows->relation) > 0)
 	{
 		from = query_text(0, 1);
@@ -1023,7 +1070,7 @@ give_up_batches(const Task *task)
 }
 
 /* Leave the services their share of the machine */
-static void
+void
 rest_after(TimestampTz start)
 {
 	long		worked = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
@@ -1066,6 +1113,7 @@ purge_batch(const Task *task, RowsTask *rows)
 	query_begin();
 	queue_hold_token(task);
 	lock_rows(task, rows, RowExclusiveLock);
+	defer_nothing();
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
@@ -1173,6 +1221,8 @@ segment_run(const Task *task)
 		run_rows(task);
 	else if (strcmp(task->kind, "expire") == 0)
 		run_expire(task);
+	else if (strcmp(task->kind, "erase") == 0)
+		erase_run(task);
 	else
 		elog(ERROR, "unknown kind of task \"%s\"", task->kind);
 }

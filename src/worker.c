@@ -545,6 +545,8 @@ steward_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* the worker's timer, or steward.worker, may be another now */
+			all_due_now();
 		}
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -456,7 +456,7 @@ sub writer
 			if (!$drop && defined $rows && $rows > 0) { $mine[$at_of] = \%new; }
 			else { splice @mine, $at_of, 1; }
 		}
-		sleep 0.05 + rand 0.15;
+		sleep 0.02 + rand 0.12;
 	}
 	disconnect();
 	return;
@@ -770,6 +770,11 @@ SELECT c.oid::regclass FROM pg_class c
    AND c.relname NOT IN (@{[ join ', ', map { "'$_'" } sort keys %table ]})
 UNION ALL
 SELECT i.inhrelid::regclass FROM pg_inherits i WHERE i.inhdetachpending
+SQL
+
+none([ split /\n/, sql(<<'SQL') ], 'nothing of it is left to complain of');
+SELECT c.rule, c.object, c.detail FROM steward.check() c
+ WHERE c.rule IN ('failed_retention', 'overdue_retention', 'overdue_archive', 'pending_detach')
 SQL
 
 my @orphans;
