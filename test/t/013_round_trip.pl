@@ -207,7 +207,7 @@ sub build
 sub govern
 {
 	my ($t) = @_;
-	$node->safe_psql($t->{dbname}, 'SELECT steward.govern(' . quoted($t->{table}) . qq{::regclass, owner => 'App', scope => 'service', name => 'wide',
+	$node->safe_psql($t->{dbname}, 'SELECT steward.govern(' . quoted($t->{table}) . qq{::regclass, owner => 'App', scope => 'service', name => '$t->{dbname}',
 		retention => '{"clock": "at", "hot": "1 day", "then": "archive", "keep": "7 years"}')});
 	return;
 }
@@ -220,6 +220,68 @@ sub manifest_of
 	my $path = $node->safe_psql($t->{dbname}, "SELECT path FROM steward.archive WHERE id = $archive");
 	return JSON::PP->new->utf8->decode(slurp_file("$store/$path/manifest.json"));
 }
+
+# ---- DuckDB ----------------------------------------------------------------------
+
+# Where npm has put it, and why not, if it has not
+sub duckdb
+{
+	my $dir = $ENV{PG_STEWARD_NODE_MODULES};
+	my $log = '';
+
+	return ($dir, undef) if $dir;
+	return (undef, 'no node or no npm here') unless grep({ -x "$_/node" } split /:/, $ENV{PATH}) && grep { -x "$_/npm" } split /:/, $ENV{PATH};
+	$dir = PostgreSQL::Test::Utils::tempdir();
+	my $done = eval {
+		IPC::Run::run([ 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--silent', '--prefix', $dir, '@duckdb/node-api@1.5.6-r.1' ],
+			'<', \'', '>&', \$log, IPC::Run::timeout(240));
+	};
+	return $done ? ("$dir/node_modules", undef) : (undef, 'npm could not fetch @duckdb/node-api');
+}
+
+# Casts of DuckDB's, and what PostgreSQL says for the rows where both know the value
+my %casts = (
+	bool => [ 'c_bool::BOOLEAN', 'c_bool::text' ],
+	int8 => [ 'c_int8::BIGINT', 'c_int8::text' ],
+	uuid => [ 'c_uuid::UUID', 'c_uuid::text' ],
+	oid => [ 'c_oid::UBIGINT', 'c_oid::text' ],
+	bytea => [ 'sha256(unhex(c_bytea[3:]))', q{encode(sha256(c_bytea), 'hex')} ],
+	decimal => [ 'TRY_CAST(c_numeric AS DECIMAL(38, 10))', q{CASE WHEN abs(c_numeric) < 1e27 THEN c_numeric::numeric(38, 10)::text END} ],
+	date => [ q{datediff('day', DATE '1970-01-01', TRY_CAST(c_date AS DATE))}, q{CASE WHEN isfinite(c_date) AND c_date BETWEEN '0001-01-01' AND '290000-01-01' THEN (c_date - '1970-01-01'::date)::text END} ],
+	timestamp => [ 'epoch_us(TRY_CAST(c_timestamp AS TIMESTAMP))', q{CASE WHEN c_timestamp BETWEEN '0001-01-01' AND '290000-01-01' THEN (extract(epoch FROM c_timestamp) * 1000000)::bigint::text END} ],
+	timestamptz => [ 'epoch_us(TRY_CAST(c_timestamptz AS TIMESTAMPTZ))', q{CASE WHEN c_timestamptz BETWEEN '0001-01-01' AND '290000-01-01' THEN (extract(epoch FROM c_timestamptz) * 1000000)::bigint::text END} ],
+	infinity => [ q{isinf(TRY_CAST(c_timestamptz AS TIMESTAMPTZ))}, q{CASE WHEN NOT isfinite(c_timestamptz) THEN 'true' END} ],
+	time => [ q{datediff('microsecond', TIME '00:00:00', c_time::TIME)}, q{(extract(epoch FROM c_time) * 1000000)::bigint::text} ]);
+
+sub in_duckdb
+{
+	my ($t, $modules) = @_;
+	my ($dbname, @names) = ($t->{dbname}, @{ $t->{names} });
+	my %question = (files => "$store/App/$dbname/**/data.ndjson.zst", columns => [ map { my $n = $_; utf8::decode($n); $n } @names ],
+		casts => { map { $_ => $casts{$_}[0] } keys %casts });
+	my $question = JSON::PP->new->utf8->encode(\%question);
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'node', "$FindBin::RealBin/../lib/duckdb.mjs", $modules ], '<', \$question, '>', \$out, '2>', \$err);
+	is($err, '', "$dbname: DuckDB reads the archives") or return;
+
+	my $i = 0;
+	my $cells = join("\nUNION ALL ", map { "SELECT concat_ws(' ', 'c', id, " . $i++ . ", coalesce(encode(sha256(convert_to(" . as_archived($_) . ", 'UTF8')), 'hex'), 'null')) FROM public.kept" } @names);
+	my $casts = join("\nUNION ALL ", map { "SELECT concat_ws(' ', 'x', id, '$_', $casts{$_}[1]) FROM public.kept WHERE $casts{$_}[1] IS NOT NULL" } sort keys %casts);
+	my %there = map { $_ => 1 } split /\n/, $out;
+	my @cells = split /\n/, plainly($dbname, $cells);
+	my @lost = map { s/^c (\d+) (\d+) .*/row $1, $names[$2]/r } grep { !$there{$_} } @cells;
+
+	is(scalar(grep { /^c / } keys %there), scalar @cells, '... all cells');
+	is(join("\n", @lost), '', '... each with the text of the original');
+	my @casts = split /\n/, plainly($dbname, $casts);
+	cmp_ok(scalar @casts, '>', 500, '... and casts them');
+	is(join("\n", grep { !$there{$_} } @casts), '', '... to the same values');
+	is(join("\n", grep { /^d / } keys %there), '', '... floating-point numbers bit by bit');
+	return;
+}
+
+my ($modules, $no_duckdb) = duckdb();
 
 # ---- every type of the catalog is here, or known to have no input -----------------
 
@@ -245,16 +307,22 @@ foreach my $case (grep { !$ENV{ONLY} || $_->[0] eq $ENV{ONLY} } [ 'utf8_parts', 
 	cmp_ok(scalar @archives, '>=', 2, '... into several archives');
 
 	# read in place
-	same_rows($dbname, "steward.read_archive(NULL::$table, 'wide')", "$dbname: read in place, typed", @names);
+	same_rows($dbname, "steward.read_archive(NULL::$table, '$dbname')", "$dbname: read in place, typed", @names);
 	my $as_text = join(', ', map { as_archived($_) . ' AS ' . ident($_) } @names);
 	is(plainly($dbname, <<"SQL"), '', '... and as JSON: the texts of the original');
-CREATE TEMP TABLE side AS SELECT r FROM steward.read_archive('wide') r;
+CREATE TEMP TABLE side AS SELECT r FROM steward.read_archive('$dbname') r;
 SELECT key, bool_and(jsonb_typeof(value) IN ('string', 'null')), count(*)
   FROM (SELECT id, e.* FROM (SELECT r ->> 'id' AS id, r FROM pg_temp.side OFFSET 0) s, jsonb_each(r) e
         EXCEPT ALL SELECT id, e.* FROM (SELECT x.id, to_jsonb(x) AS r FROM (SELECT $as_text FROM public.kept) x OFFSET 0) y, jsonb_each(r) e) z
  GROUP BY key ORDER BY key;
 SELECT 'columns', (SELECT count(*) FROM pg_temp.side, jsonb_each(r)) WHERE (SELECT count(*) FROM pg_temp.side, jsonb_each(r)) <> $t->{rows} * ${\ scalar @names};
 SQL
+	SKIP:
+	{
+		skip $no_duckdb, 6 if $no_duckdb;
+		# (nothing says how DuckDB should read bytes in no encoding)
+		in_duckdb($t, $modules) if $t->{encoding} ne 'SQL_ASCII';
+	}
 	is(plainly($dbname, "SELECT bool_and(steward.verify_archive(id)) FROM steward.archive WHERE state = 'verified'"), 't', '... and verified');
 
 	# into another table, made by the manifest's DDL
