@@ -300,7 +300,7 @@ my %values = (
 	bpchar => \@short_texts,
 	refcursor => [ map { "($_)::refcursor" } @short_texts ],
 	name => [ @short_texts, quoted('n' x 63) ],
-	char => [ map { quoted($_) } '', ' ', '"', '\\', "'", "\n", "\r", "\t", "\x01", "\x1f", "\x7f", 'a', 'Z', '0', '{', '}', ',', '(', ')', '-', '.', '/', ':', 'N' ],
+	char => [ map { quoted($_) } '', ' ', '"', '\\', "'", "\n", "\r", "\t", "\x01", "\x1f", "\x7f", 'a', 'Z', '0', '{', '}', ',', '(', ')', '-', '.', '/', ':', 'N', '\\200', '\\351', '\\377' ],
 	bytea => [ q{''::bytea}, q{'\x00'::bytea}, q{'\xff'::bytea}, q{'\x5c'::bytea}, q{'\x22'::bytea}, q{convert_to('\x41', 'UTF8')},
 		(map { "substr(decode(repeat('00ff0a5c22', 3000), 'hex'), 1, $_)" } 7, 8, 9, 2047, 2048, 2049, 4095, 4096, 4097, 8192),
 		q{(SELECT string_agg(set_byte('\x00', 0, g), '') FROM generate_series(0, 255) g)}, map { "sha256('$_')" } 1 .. 7 ],
