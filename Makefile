@@ -85,6 +85,7 @@ SQL_LAYERS = \
 	hold \
 	retention \
 	worker \
+	erase \
 	govern \
 	events \
 	storage_map \

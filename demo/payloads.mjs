@@ -7,7 +7,7 @@
  * INDEX.JSON is api.github.com/index.json of the npm package
  * @octokit/webhooks-examples: an array of events, each with example payloads.
  * Deliveries are numbered; number n carries example n modulo their number, so
- * any range of numbers holds every event.  They are spread over the last 120
+ * any range of numbers holds every event.  They are spread over the last 180
  * days.  What the same number holds is the same in every run, except the clock.
  *
  * Columns: tenant_id, delivery_id, event, action, status, attempts, headers,
@@ -19,7 +19,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 const [file, tenant, first, count] = process.argv.slice(2);
-const days = 120 * 86400e3;
+const days = 180 * 86400e3;
 const now = Date.now();
 
 const hex = (text, length) => createHash('sha256').update(text).digest('hex').slice(0, length);

@@ -51,7 +51,7 @@ COMMENT ON FUNCTION steward.read_archive(anyelement, text, timestamptz, timestam
     'the same as rows of a table''s type: SELECT * FROM steward.read_archive(NULL::webhook.deliveries, ''webhook_deliveries''). Every type comes back exactly';
 
 CREATE FUNCTION steward.verify_archive(archive bigint) RETURNS boolean
-    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'steward_verify_archive';
+    LANGUAGE c VOLATILE STRICT COST 1000000 AS 'MODULE_PATHNAME', 'steward_verify_archive';
 COMMENT ON FUNCTION steward.verify_archive(bigint) IS
     'reads an archive back in full and compares it with its manifest and with the catalog: true, or an error that says what differs';
 

@@ -339,7 +339,12 @@ BEGIN
       FROM last_task t
       LEFT JOIN steward.segment g ON t.kind = 'partition' AND g.id = (t.argument ->> 'segment')::bigint
       LEFT JOIN steward.archive a ON t.kind = 'expire' AND a.id = (t.argument ->> 'archive')::bigint
-     WHERE t.state = 'failed' AND t.kind <> 'erase'
+     -- (a crash may have taken the last attempt when its work was done)
+     WHERE t.state = 'failed'
+       AND CASE t.kind WHEN 'partition' THEN coalesce(g.state <> 'purged', true)
+                       WHEN 'rows' THEN EXISTS (SELECT FROM plan p WHERE p.kind = 'rows' AND p.store = t.store
+                                                   AND p.relation = to_regclass(t.argument ->> 'relation'))
+                       WHEN 'expire' THEN a.removed_at IS NULL ELSE false END
     UNION ALL
     SELECT 'error', 'retention_without_key', b.relation::text,
            format('rows of store %s are due one by one, and no primary key tells them apart', b.store),

@@ -123,6 +123,11 @@ CREATE FUNCTION steward.forget_dropped() RETURNS event_trigger
 DECLARE
     dropped record;
 BEGIN
+    -- a number that is no table's any more is some other table's after a dump and restore
+    UPDATE steward.segment g SET relation = NULL, state = 'failed', error = 'its table was dropped, not by retention'
+      FROM pg_event_trigger_dropped_objects() d
+     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+       AND g.relation = d.objid AND g.kind = 'partition' AND g.state IN ('due', 'exporting', 'uploaded', 'verified', 'failed');
     FOR dropped IN
         SELECT d.objid, d.objsubid, d.address_names[array_length(d.address_names, 1)] AS name,
                s.name AS store, s.row_owner

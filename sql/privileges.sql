@@ -22,7 +22,7 @@ BEGIN
          WHERE p.pronamespace = 'steward'::pg_catalog.regnamespace
            AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
            AND p.prokind = 'f'
-           AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store'))
+           AND NOT (p.prosecdef OR p.proname IN ('adopt_constraint', 'cron_elsewhere', 'wake_worker', 'probe_archive_store', 'query_as_owner'))
     LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s', f.id,
             CASE WHEN f.lanname IN ('c', 'internal') AND f.proname NOT IN ('worker_progress', 'check_predicate') THEN 'PUBLIC'

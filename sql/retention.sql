@@ -28,6 +28,7 @@ CREATE FUNCTION steward.ended_tenants() RETURNS TABLE (tenant text, ended_at tim
 #variable_conflict use_column
 DECLARE
     r record;
+    live jsonb;
 BEGIN
     SELECT s.name, s.relation, s.tenant, s.retention ->> 'clock' AS clock INTO r
       FROM steward.store s
@@ -37,15 +38,16 @@ BEGIN
         RETURN QUERY SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e;
         RETURN;
     END IF;
-    RETURN QUERY EXECUTE format($sql$
-        WITH live AS MATERIALIZED (
+    live := steward.query_as_owner(r.relation, format($sql$
+        SELECT coalesce(jsonb_agg(t), '[]') FROM (
             SELECT t.%1$I::text AS tenant, CASE WHEN bool_and(t.%2$I IS NOT NULL) THEN max(t.%2$I)::timestamptz END AS ended_at
-              FROM %3$s t WHERE t.%1$I IS NOT NULL GROUP BY 1)
-        SELECT l.tenant, l.ended_at, %4$L::text FROM live l WHERE l.ended_at IS NOT NULL
-        UNION ALL
-        SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e
-         WHERE NOT EXISTS (SELECT FROM live l WHERE l.tenant = e.tenant AND (l.ended_at IS NOT NULL OR e.source = %4$L))$sql$,
-        r.tenant, r.clock, r.relation, r.name);
+              FROM %3$s t WHERE t.%1$I IS NOT NULL GROUP BY 1) t$sql$, r.tenant, r.clock, r.relation));
+    RETURN QUERY
+    WITH listed AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(live) x (tenant text, ended_at timestamptz))
+    SELECT l.tenant, l.ended_at, r.name FROM listed l WHERE l.ended_at IS NOT NULL
+    UNION ALL
+    SELECT e.tenant, e.ended_at, e.source FROM steward.tenant_end e
+     WHERE NOT EXISTS (SELECT FROM listed l WHERE l.tenant = e.tenant AND (l.ended_at IS NOT NULL OR e.source = r.name));
 END
 $$;
 COMMENT ON FUNCTION steward.ended_tenants() IS
@@ -195,7 +197,7 @@ COMMENT ON FUNCTION steward.hold_clause(text) IS
  * Tenants with an override are parties of their own beside everybody else, who
  * are party NULL.
  */
-CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
+CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL, anew bigint DEFAULT NULL)
     RETURNS TABLE (store text, kind text, action text, relation regclass, parent regclass, bound text, condition text,
                    key text[], tenant text, time_from timestamptz, time_to timestamptz, rank integer, blocked text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
@@ -220,7 +222,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
     leaf AS MATERIALIZED (
         SELECT r.store, b.* FROM rule r, steward.partition_bounds(r.relation, r.clock, r.tenant) b
          WHERE NOT EXISTS (SELECT FROM steward.segment g
-                            WHERE g.relation = b.leaf AND g.kind = 'partition'
+                            WHERE g.relation = b.leaf AND g.kind = 'partition' AND g.id IS DISTINCT FROM plan_retention.anew
                               AND g.state IN ('due', 'exporting', 'uploaded', 'verified', 'failed'))),
     fate AS (
         SELECT l.*, p.tenant AS party, p.cutoff,
@@ -297,8 +299,20 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL)
       LEFT JOIN steward.retention_rank() o ON o.relation = r.relation
      ORDER BY o.rank, n.store, n.time_to NULLS FIRST, n.leaf::text, n.tenant NULLS FIRST
 $$;
-COMMENT ON FUNCTION steward.plan_retention(text) IS
-    'what retention has to do now, for a store and its parts or for all: whole partitions, and tables with the condition of the rows. Changes nothing, and reads no rows but the tenant registry''s. key: the columns whose order cuts batches; rank: lower goes first; blocked: why it cannot be done';
+COMMENT ON FUNCTION steward.plan_retention(text, bigint) IS
+    'what retention has to do now, for a store and its parts or for all: whole partitions, and tables with the condition of the rows. Changes nothing, and reads no rows but the tenant registry''s. key: the columns whose order cuts batches; rank: lower goes first; blocked: why it cannot be done; anew: a segment that is planned as if it were not there';
+
+-- A segment may wait while its store's retention becomes longer, or a hold is placed
+CREATE FUNCTION steward.partition_stays(segment bigint) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT NOT EXISTS (SELECT FROM steward.plan_retention(g.store, g.id) p
+                        WHERE p.store = g.store AND p.kind = 'partition' AND p.relation = g.relation AND p.action = g.action)
+      FROM steward.segment g
+     WHERE g.id = partition_stays.segment AND g.kind = 'partition' AND g.state <> 'purged'
+       AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = g.relation AND NOT i.inhdetachpending)
+$$;
+COMMENT ON FUNCTION steward.partition_stays(bigint) IS
+    'true when a partition that a segment was made of is attached and not due as a whole any more, for the worker that begins a task';
 
 -- The registry's row must not go before its tenant's end is remembered
 CREATE FUNCTION steward.registry_clause(store text) RETURNS text
@@ -426,6 +440,7 @@ CREATE FUNCTION steward.count_due(only_store text)
 DECLARE
     n record;
     spared text;
+    counts bigint[];
     size numeric;
 BEGIN
     PERFORM steward.require_store(only_store);
@@ -437,12 +452,15 @@ BEGIN
     LOOP
         -- counted with the held rows, which the clause tells apart
         spared := CASE WHEN n.kind = 'rows' AND n.hold <> '' THEN substr(n.hold, 6) ELSE 'true' END;
-        EXECUTE format('SELECT count(*) FILTER (WHERE %2$s), count(*) FILTER (WHERE NOT %2$s), %3$s FROM %1$s WHERE %4$s',
-                       n.relation, spared,
-                       CASE WHEN n.tenant_column IS NULL THEN 'NULL::bigint'
-                            ELSE format('count(DISTINCT %I) FILTER (WHERE %s)', n.tenant_column, spared) END,
-                       CASE WHEN spared = 'true' THEN n.condition ELSE left(n.condition, -length(n.hold)) END)
-           INTO rows, held, tenants;
+        counts := steward.query_as_owner(n.relation, format(
+                      'SELECT ARRAY[count(*) FILTER (WHERE %2$s), count(*) FILTER (WHERE NOT %2$s), %3$s] FROM %1$s WHERE %4$s',
+                      n.relation, spared,
+                      CASE WHEN n.tenant_column IS NULL THEN 'NULL::bigint'
+                           ELSE format('count(DISTINCT %I) FILTER (WHERE %s)', n.tenant_column, spared) END,
+                      CASE WHEN spared = 'true' THEN n.condition ELSE left(n.condition, -length(n.hold)) END));
+        rows := counts[1];
+        held := counts[2];
+        tenants := counts[3];
         CONTINUE WHEN n.kind = 'rows' AND rows = 0 AND held = 0;
         store := n.store;
         action := n.action;
@@ -496,7 +514,7 @@ CREATE FUNCTION steward.any_row(relation regclass, condition text) RETURNS boole
 DECLARE
     found boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s)', any_row.relation, any_row.condition) INTO found;
+    found := steward.query_as_owner(any_row.relation, format('SELECT EXISTS (SELECT FROM %s WHERE %s)', any_row.relation, any_row.condition));
     RETURN found;
 EXCEPTION
     WHEN OTHERS THEN
@@ -514,6 +532,7 @@ DECLARE
     enqueued integer := 0;
     found integer := 0;
     more integer;
+    idle text[] := '{}';
 BEGIN
     PERFORM steward.require_store(enforce_retention.store);
     LOCK TABLE steward.enforcement IN EXCLUSIVE MODE;
@@ -542,7 +561,10 @@ BEGIN
             CONTINUE;
         END IF;
         n.condition := n.condition || n.registry_clause;
-        CONTINUE WHEN NOT steward.any_row(n.relation, n.condition);
+        IF NOT steward.any_row(n.relation, n.condition) THEN
+            idle := idle || concat_ws(':', n.store, n.relation, n.tenant);
+            CONTINUE;
+        END IF;
         INSERT INTO steward.task (kind, store, target, argument, rank)
         VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, n.tenant),
                 jsonb_build_object('relation', n.relation::text, 'condition', n.condition, 'key', n.key, 'action', n.action,
@@ -552,13 +574,18 @@ BEGIN
         enqueued := enqueued + more;
     END LOOP;
 
+    -- a task that failed when no row was left, at its last batch or since
+    UPDATE steward.task t SET state = 'done'
+     WHERE t.kind = 'rows' AND t.state = 'failed' AND t.target = ANY (idle)
+       AND t.id = (SELECT max(x.id) FROM steward.task x WHERE x.kind = 'rows' AND x.target = t.target);
+
     -- every partition that is on its way has a task, those too whose last one failed
     WITH task AS (
         INSERT INTO steward.task (kind, store, target, argument, rank)
         SELECT 'partition', g.store, g.id::text, jsonb_build_object('segment', g.id), coalesce(o.rank, 0)
           FROM steward.segment g LEFT JOIN steward.store s ON s.name = g.store
           LEFT JOIN steward.retention_rank() o ON o.relation = s.relation
-         WHERE g.kind = 'partition' AND g.state <> 'purged'
+         WHERE g.kind = 'partition' AND g.state <> 'purged' AND g.relation IS NOT NULL
            AND (enforce_retention.store IS NULL OR enforce_retention.store IN (g.store, s.part_of))
          ORDER BY o.rank, g.time_to, g.id
             ON CONFLICT DO NOTHING
@@ -573,6 +600,9 @@ BEGIN
     GET DIAGNOSTICS more = ROW_COUNT;
 
     UPDATE steward.enforcement e SET segments = found, tasks = enqueued + more WHERE e.id = run;
+    -- what was archived and purged is kept in segment and archive; this is the way there
+    DELETE FROM steward.enforcement e WHERE e.started_at < now() - interval '1 year' AND e.id <> run;
+    DELETE FROM steward.task t WHERE t.state = 'done' AND t.finished_at < now() - interval '1 year';
     PERFORM steward.wake_worker();
 END
 $$;

@@ -6,15 +6,24 @@
  * Called by src/segment.c in the worker, as a superuser; nobody else's to call.
  */
 
+CREATE FUNCTION steward.effective_retention(store text) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(s.retention, main.retention)
+      FROM steward.store s LEFT JOIN steward.store main ON main.name = s.part_of
+     WHERE s.name = effective_retention.store
+$$;
+COMMENT ON FUNCTION steward.effective_retention(text) IS 'a store''s retention, or that of the store that it is part of';
+
 -- What a SELECT of whole rows names, and a digest of it.  Not null and defaults
--- do not matter: they change no row that is there.
+-- do not matter: they change no row that is there.  Numbers do: a column that was
+-- dropped and added again may hold other values, and no page has changed.
 CREATE FUNCTION steward.export_columns(relation regclass, clock text, tenant text,
                                        OUT list text, OUT clock_at integer, OUT tenant_at integer, OUT shape text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.n),
            coalesce(max(a.n) FILTER (WHERE a.attname = clock), 0)::integer,
            coalesce(max(a.n) FILTER (WHERE a.attname = tenant), 0)::integer,
-           encode(sha256(convert_to(string_agg(format('%s %s %s', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
+           encode(sha256(convert_to(string_agg(format('%s %s %s %s', a.attnum, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
                                                       a.attgenerated), E'\n' ORDER BY a.n), 'UTF8')), 'hex')
       FROM (SELECT t.*, row_number() OVER (ORDER BY t.attnum) AS n FROM pg_attribute t
              WHERE t.attrelid = relation AND t.attnum > 0 AND NOT t.attisdropped) a
@@ -72,7 +81,8 @@ CREATE FUNCTION steward.manifest_head(segment bigint, archive bigint, tenant tex
                'service', s.owner, 'store', s.name, 'tenant', manifest_head.tenant,
                'segment', g.id, 'archive', manifest_head.archive, 'kind', g.kind,
                'relation', g.relation_name, 'parent', g.parent, 'bound', g.bound,
-               'clock', s.retention ->> 'clock', 'condition', g.condition,
+               'clock', steward.effective_retention(s.name) ->> 'clock', 'tenant_column', CASE WHEN s.scope = 'tenant' THEN s.tenant END,
+               'condition', g.condition,
                'key', g.key, 'key_from', g.key_from, 'key_to', g.key_to,
                'columns', (SELECT json_agg(json_build_object(
                                       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
@@ -110,8 +120,13 @@ COMMENT ON FUNCTION steward.key_compare(regclass, text[], text, text[]) IS 'a co
 -- How long an archive is kept: from its making on
 CREATE FUNCTION steward.archive_keep(store text, tenant text) RETURNS interval
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(o.retention ->> 'keep', s.retention ->> 'keep')::interval
+    SELECT coalesce(o.retention ->> 'keep', steward.effective_retention(s.name) ->> 'keep')::interval
       FROM steward.store s LEFT JOIN steward.retention_override o ON o.store = s.name AND o.tenant = archive_keep.tenant
      WHERE s.name = archive_keep.store
 $$;
 COMMENT ON FUNCTION steward.archive_keep(text, text) IS 'how long an archive of a store is kept; by contract, where it is one tenant''s and that has one';
+
+CREATE FUNCTION steward.query_as_owner(relation regclass, query text) RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'steward_query_as_owner';
+COMMENT ON FUNCTION steward.query_as_owner(regclass, text) IS
+    'the first field of a query''s result, run as the owner of a table and past its row security: an index of the table may call functions of the owner''s';

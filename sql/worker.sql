@@ -68,7 +68,8 @@ BEGIN
                   HINT = 'Add pg_cron to shared_preload_libraries, or let the worker keep time: ALTER SYSTEM SET steward.retention_interval = ''15min'';';
     END IF;
     IF home = current_database() THEN
-        IF to_regnamespace('cron') IS NULL THEN
+        -- anybody may make a schema of that name, and a setting of pg_cron's where it is not loaded
+        IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
             RAISE EXCEPTION 'extension pg_cron is not installed in this database'
                 USING ERRCODE = 'undefined_object', HINT = 'CREATE EXTENSION pg_cron;';
         END IF;
@@ -96,7 +97,7 @@ BEGIN
     END IF;
     -- with pg_cron's database gone, so is the job
     IF entry.cron_database = current_database() THEN
-        IF to_regnamespace('cron') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
             EXECUTE format('SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %L AND database = %L', entry.job, current_database());
         END IF;
     ELSIF EXISTS (SELECT FROM pg_database d WHERE d.datname = entry.cron_database) THEN

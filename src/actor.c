@@ -19,8 +19,10 @@
  */
 #include "steward.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -229,6 +231,39 @@ bool
 actor_is_retention_active(void)
 {
 	return OidIsValid(retention_table);
+}
+
+/*
+ * Act as the owner of a table, past its own row security, as referential
+ * integrity does: whatever code of the owner's comes to run, in a trigger or in
+ * an index, runs with his rights.  An error takes it back by itself, when the
+ * transaction aborts.
+ */
+Actor
+actor_enter_owner(Oid relid)
+{
+	Actor		before;
+	HeapTuple	tuple;
+	Oid			owner;
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation with OID %u does not exist", relid));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(owner, before.context | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_NOFORCE_RLS);
+	return before;
+}
+
+void
+actor_leave_owner(Actor before)
+{
+	SetUserIdAndSecContext(before.user, before.context);
 }
 
 void

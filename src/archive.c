@@ -7,9 +7,9 @@
  * DELETE ... RETURNING can be proven to remove just the rows that were: it
  * writes the same lines, to nowhere, and comes to the same digests.
  *
- * Lines gather in a job until a frame is full.  A full job is digested here,
- * then compressed and written by a helper thread, while this one fills the
- * next.  Compression is most of all the work; so when all jobs are full, this
+ * Lines gather in a job until a frame is full.  A full job is digested,
+ * compressed and written by a helper thread, while this one fills the next.  A
+ * helper that is behind is spared the digest; and when all jobs are full, this
  * side compresses the newest itself rather than wait, and leaves to the helper
  * what must go in order: the writing.  The helper
  * is one thread with nothing of PostgreSQL in it: no palloc, no ereport, no
@@ -84,6 +84,7 @@ typedef enum JobState
 typedef struct Job
 {
 	JobState	state;
+	bool		digested;		/* the frame's digest is there */
 	NdjsonBuffer lines;
 	ArchiveFrame frame;
 	char	   *packed;			/* PACKED_SIZE bytes, if the writer ever
@@ -94,7 +95,8 @@ typedef enum HelperFailure
 {
 	NOTHING_FAILED = 0,
 	WRITE_FAILED,				/* error: errno */
-	COMPRESSION_FAILED			/* error: what zstd returned */
+	COMPRESSION_FAILED,			/* error: what zstd returned */
+	DIGEST_FAILED
 } HelperFailure;
 
 typedef struct Helper
@@ -102,6 +104,7 @@ typedef struct Helper
 	/* set before it starts */
 	int			fd;				/* -1: nothing is written */
 	ZSTD_CCtx  *zstd;
+	EVP_MD_CTX *sha;
 	char	   *packed;			/* PACKED_SIZE bytes */
 	/* its own while it runs */
 	uint64		offset;			/* of the next frame */
@@ -188,6 +191,16 @@ helper_write_packed(Helper *helper, Job *job)
 	helper_write(helper, job->packed, job->frame.bytes);
 }
 
+/* EVP_DigestInit_ex() without a type: the context keeps the one it was given first */
+static void
+helper_digest(Helper *helper, Job *job)
+{
+	if (EVP_DigestInit_ex(helper->sha, NULL, NULL) != 1 ||
+		EVP_DigestUpdate(helper->sha, job->lines.data, job->lines.len) != 1 ||
+		EVP_DigestFinal_ex(helper->sha, job->frame.digest, NULL) != 1)
+		helper_fail(helper, DIGEST_FAILED, 0);
+}
+
 static void *
 helper_main(void *argument)
 {
@@ -211,6 +224,8 @@ helper_main(void *argument)
 			helper_write_packed(helper, job);
 		else
 			helper_compress(helper, job);
+		if (!job->digested && helper->failure == NOTHING_FAILED)
+			helper_digest(helper, job);
 		pthread_mutex_lock(&helper->mutex);
 		job->state = JOB_DONE;
 		pthread_cond_signal(&helper->done);
@@ -321,6 +336,7 @@ release(void *argument)
 	free(helper->packed);
 	ZSTD_freeCCtx(helper->zstd);
 	ZSTD_freeCCtx(archiver->zstd);
+	EVP_MD_CTX_free(helper->sha);
 	EVP_MD_CTX_free(archiver->sha);
 }
 
@@ -404,6 +420,14 @@ compression_failed(Archiver *archiver, size_t error)
 }
 
 static void
+row_digest_failed(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INTERNAL_ERROR),
+			errmsg("could not compute the SHA-256 digest of archived rows"));
+}
+
+static void
 raise_failure(Archiver *archiver)
 {
 	Helper	   *helper = &archiver->helper;
@@ -421,6 +445,9 @@ raise_failure(Archiver *archiver)
 		case COMPRESSION_FAILED:
 			compression_failed(archiver, helper->error);
 			break;
+		case DIGEST_FAILED:
+			row_digest_failed();
+			break;
 	}
 }
 
@@ -433,18 +460,17 @@ digest(Archiver *archiver, const void *data, size_t len, uint8 *result)
 	if (EVP_DigestInit_ex(archiver->sha, NULL, NULL) != 1 ||
 		EVP_DigestUpdate(archiver->sha, data, len) != 1 ||
 		EVP_DigestFinal_ex(archiver->sha, result, NULL) != 1)
-		ereport(ERROR,
-				errcode(ERRCODE_INTERNAL_ERROR),
-				errmsg("could not compute the SHA-256 digest of archived rows"));
+		row_digest_failed();
 }
 
-static void
-prepare_digest(Archiver *archiver)
+static EVP_MD_CTX *
+prepare_digest(void)
 {
-	archiver->sha = EVP_MD_CTX_new();
-	if (!archiver->sha ||
-		EVP_DigestInit_ex(archiver->sha, EVP_sha256(), NULL) != 1)
+	EVP_MD_CTX *sha = EVP_MD_CTX_new();
+
+	if (!sha || EVP_DigestInit_ex(sha, EVP_sha256(), NULL) != 1)
 		out_of_memory();
+	return sha;
 }
 
 static void
@@ -590,6 +616,20 @@ reclaim(Archiver *archiver, Job *job)
 		collect(archiver, job);
 }
 
+/* Has the helper as much before it as there are jobs? */
+static bool
+is_behind(Archiver *archiver)
+{
+	Helper	   *helper = &archiver->helper;
+	Job		   *next = &helper->jobs[(archiver->job - helper->jobs + 1) % N_JOBS];
+	bool		behind;
+
+	pthread_mutex_lock(&helper->mutex);
+	behind = next->state != JOB_FREE && next->state != JOB_DONE;
+	pthread_mutex_unlock(&helper->mutex);
+	return behind;
+}
+
 /* Hand the job in hand over and take the next, or finish it in place */
 static void
 end_frame(Archiver *archiver)
@@ -599,7 +639,15 @@ end_frame(Archiver *archiver)
 
 	archiver->first_frame = false;
 	job->frame.raw_bytes = job->lines.len;
-	digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
+	if (helper->threaded)
+		job->digested = is_behind(archiver);
+	else
+	{
+		/* a DELETE is proven by its rows; in which order they come, says nothing */
+		job->digested = helper->fd >= 0 || !archiver->summary.by_row;
+	}
+	if (job->digested)
+		digest(archiver, job->lines.data, job->lines.len, job->frame.digest);
 	if (helper->threaded)
 	{
 		pthread_mutex_lock(&helper->mutex);
@@ -681,6 +729,16 @@ add_tenant(Archiver *archiver, TupleTableSlot *slot, TenantKey key)
 	MemoryContextSwitchTo(caller);
 }
 
+static inline void
+count_line(Archiver *archiver)
+{
+	const NdjsonBuffer *out = &archiver->job->lines;
+
+	archiver->job->frame.rows++;
+	if (archiver->summary.by_row)
+		digest_row(archiver, out->data + out->line, out->len - out->line);
+}
+
 static bool
 receive(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -689,9 +747,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	NdjsonSpan	tenant;
 
 	ndjson_line(archiver->lines, slot, out, &tenant);
-	archiver->job->frame.rows++;
-	if (archiver->summary.by_row)
-		digest_row(archiver, out->data + out->line, out->len - out->line);
+	count_line(archiver);
 	if (archiver->clock)
 		note_clock(archiver, slot);
 	if (archiver->tenants && !tenant.isnull)
@@ -814,6 +870,7 @@ make_archiver(const ArchiveOptions *options)
 
 	archiver->file = options->file ? pstrdup(options->file) : NULL;
 	archiver->clock = options->clock;
+	archiver->clock_type = options->clock_type;
 	archiver->tenant = options->tenant;
 	archiver->rows_done = options->rows;
 	archiver->bytes_done = options->bytes;
@@ -828,12 +885,13 @@ make_archiver(const ArchiveOptions *options)
 		begin_frame(&archiver->helper.jobs[i]);
 	archiver->job = &archiver->helper.jobs[0];
 	archiver->first_frame = true;
-	prepare_digest(archiver);
+	archiver->sha = prepare_digest();
 	if (archiver->file)
 	{
 		open_file(archiver);
 		archiver->helper.zstd = prepare_compression();
 		archiver->helper.packed = get_packed_buffer();
+		archiver->helper.sha = prepare_digest();
 		if (!options->single_thread)
 			start_thread(&archiver->helper);
 	}
@@ -941,11 +999,10 @@ finish_tenants(Archiver *archiver, ArchiveSummary *summary)
 	qsort(summary->tenants, summary->n_tenants, sizeof(char *), compare_tenants);
 }
 
-ArchiveSummary *
-archive_finish(DestReceiver *writer)
+/* The summary, in the current context; everything else is released */
+static ArchiveSummary *
+finish(Archiver *archiver)
 {
-	ArchiveReceiver *receiver = (ArchiveReceiver *) writer;
-	Archiver   *archiver = receiver->archiver;
 	ArchiveSummary *summary = palloc(sizeof(ArchiveSummary));
 	Size		frames_size;
 
@@ -957,11 +1014,55 @@ archive_finish(DestReceiver *writer)
 	memcpy(summary->frames, archiver->summary.frames, frames_size);
 	finish_digests(archiver, summary);
 	finish_tenants(archiver, summary);
-
-	receiver->archiver = NULL;
-	archive_unpin_settings(archiver->settings);
 	MemoryContextDelete(archiver->context);
 	return summary;
+}
+
+ArchiveSummary *
+archive_finish(DestReceiver *writer)
+{
+	ArchiveReceiver *receiver = (ArchiveReceiver *) writer;
+	int			settings = receiver->archiver->settings;
+	ArchiveSummary *summary = finish(receiver->archiver);
+
+	receiver->archiver = NULL;
+	archive_unpin_settings(settings);
+	return summary;
+}
+
+/* ---- lines that are there already ---------------------------------------- */
+
+ArchiveLineWriter *
+archive_lines_begin(const ArchiveOptions *options)
+{
+	return make_archiver(options);
+}
+
+void
+archive_put_line(ArchiveLineWriter *writer, const char *line, size_t len,
+				 const char *clock)
+{
+	ArchiveFrame *frame = &writer->job->frame;
+
+	ndjson_put_line(line, len, &writer->job->lines);
+	count_line(writer);
+	if (clock)
+	{
+		TimestampTz at = writer->clock_type == DATEOID
+			? date_to_timestamptz(DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(clock))))
+			: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(clock),
+													  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+
+		widen(&frame->from, &frame->to, at, at);
+	}
+	if (writer->job->lines.len >= ARCHIVE_FRAME_BYTES)
+		end_frame(writer);
+}
+
+ArchiveSummary *
+archive_lines_finish(ArchiveLineWriter *writer)
+{
+	return finish(writer);
 }
 
 /* ---- the manifest ------------------------------------------------------- */

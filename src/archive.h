@@ -44,7 +44,9 @@ typedef struct ArchiveSummary
 	uint64		bytes;			/* compressed, all frames */
 	int			n_frames;
 	ArchiveFrame *frames;
-	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the frames' digests */
+	uint8		digest[ARCHIVE_DIGEST_LENGTH];	/* of the frames' digests;
+												 * meaningless without a file
+												 * if by_row */
 	bool		by_row;
 	uint8		rows_digest[ARCHIVE_DIGEST_LENGTH]; /* of the sorted digests
 													 * of the lines; if by_row */
@@ -61,6 +63,7 @@ typedef struct ArchiveOptions
 								 * exist; NULL: only the summary is wanted */
 	AttrNumber	clock;			/* of the query's columns; 0 = none.
 								 * timestamptz, timestamp (taken as UTC), date */
+	Oid			clock_type;		/* for lines; a query says it itself */
 	AttrNumber	tenant;			/* of the query's columns; 0 = none */
 	bool		by_row;			/* also the digest of the set of lines */
 	bool		single_thread;	/* compress and digest in this thread, too */
@@ -88,6 +91,19 @@ extern void archive_unpin_settings(int level);
  */
 extern DestReceiver *archive_begin(const ArchiveOptions *options);
 extern ArchiveSummary *archive_finish(DestReceiver *writer);
+
+/*
+ * The same for lines that another archive holds: each ends with its newline,
+ * and comes with the text of its clock's value, to be read in UTC (NULL: it has
+ * none).  Neither clock nor tenant is taken from the options: the caller fills
+ * in the summary's tenants.  Needs no transaction.
+ */
+typedef struct Archiver ArchiveLineWriter;
+
+extern ArchiveLineWriter *archive_lines_begin(const ArchiveOptions *options);
+extern void archive_put_line(ArchiveLineWriter *writer, const char *line,
+							 size_t len, const char *clock);
+extern ArchiveSummary *archive_lines_finish(ArchiveLineWriter *writer);
 
 /*
  * The manifest's text: the members of "head" (a JSON object in text form) and
@@ -140,8 +156,9 @@ typedef struct ArchiveHead
 	ArchiveColumn *columns;		/* in the order of each line */
 	int			n_key;
 	char	  **key;			/* names of columns */
-	char	   *clock;			/* name of the column that the frames' bounds are
-								 * of; NULL: the manifest does not say */
+	char	   *clock;			/* name of the column that the frames' bounds
+								 * are of; NULL: the manifest does not say */
+	char	   *tenant;			/* likewise, of the rows' tenants */
 	char	   *ddl;
 } ArchiveHead;
 
@@ -169,6 +186,7 @@ typedef struct ArchiveLines
 extern ArchiveReader *archive_open(const ArchiveFacts *facts);
 extern const ArchiveHead *archive_head(const ArchiveReader *reader);
 extern const ArchiveSummary *archive_summary(const ArchiveReader *reader);
+extern const char *archive_manifest(const ArchiveReader *reader);
 extern bool archive_next_frame(ArchiveReader *reader, TimestampTz from,
 							   TimestampTz to, ArchiveLines *lines);
 extern void archive_close(ArchiveReader *reader);

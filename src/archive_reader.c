@@ -41,6 +41,7 @@ struct ArchiveReader
 	MemoryContextCallback closer;
 	ArchiveFacts facts;
 	ArchiveHead head;
+	char	   *manifest;		/* as it was read */
 	ArchiveSummary summary;
 	StoreObject *data;
 	EVP_MD	   *sha256;
@@ -115,6 +116,8 @@ typedef struct ManifestParser
 	int			max_key;
 	int			max_tenants;
 } ManifestParser;
+
+pg_noreturn static void refuse_member(ManifestParser *parser);
 
 static void
 refuse_member(ManifestParser *parser)
@@ -272,6 +275,8 @@ head_scalar(ManifestParser *parser, const char *token, JsonTokenType type)
 		summary->to = time_member(parser, token, type, DT_NOBEGIN);
 	else if (strcmp(field, "clock") == 0)
 		reader->head.clock = text_member(parser, token, type);
+	else if (strcmp(field, "tenant_column") == 0)
+		reader->head.tenant = text_member(parser, token, type);
 	else if (strcmp(field, "ddl") == 0)
 		reader->head.ddl = text_member(parser, token, type);
 }
@@ -409,9 +414,9 @@ manifest_object_start(void *state)
 	else if (parser->depth == 2 && parser->place == IN_FRAMES)
 	{
 		ArchiveFrame *frame =
-			next_element((void **) &reader->summary.frames,
-						 &reader->summary.n_frames, &parser->max_frames,
-						 sizeof(ArchiveFrame));
+		next_element((void **) &reader->summary.frames,
+					 &reader->summary.n_frames, &parser->max_frames,
+					 sizeof(ArchiveFrame));
 
 		frame->from = DT_NOEND;
 		frame->to = DT_NOBEGIN;
@@ -515,8 +520,11 @@ check_frames(ArchiveReader *reader)
 	{
 		const ArchiveFrame *frame = &summary->frames[i];
 
+		/* an archive of no rows is one empty frame */
+		bool		may_be_empty = summary->n_frames == 1 && summary->rows == 0;
+
 		if (frame->offset != offset || frame->bytes == 0 ||
-			frame->raw_bytes == 0 || frame->rows == 0)
+			(!may_be_empty && (frame->raw_bytes == 0 || frame->rows == 0)))
 			archive_refuse(reader,
 						   errdetail("Frame %d of %d does not begin where the one before it ends, or is empty.",
 									 i + 1, summary->n_frames));
@@ -632,11 +640,13 @@ read_manifest(ArchiveReader *reader)
 					   errdetail("%s is larger than a manifest may be.",
 								 ARCHIVE_MANIFEST_FILE));
 	text = palloc(size + 1);
+
 	if (store_read(object, 0, text, size) != size)
 		archive_refuse(reader,
 					   errdetail("%s is shorter than its size.",
 								 ARCHIVE_MANIFEST_FILE));
-	text[size] = '\0';
+	text[		size] = '\0';
+
 	store_close(object);
 
 	digest_of(reader, text, size, digest);
@@ -645,7 +655,7 @@ read_manifest(ArchiveReader *reader)
 					   errdetail("The digest of %s differs from the catalog's.",
 								 ARCHIVE_MANIFEST_FILE));
 	parse_manifest(reader, text, size);
-	pfree(text);
+	reader->manifest = text;
 }
 
 ArchiveReader *
@@ -674,6 +684,12 @@ const ArchiveSummary *
 archive_summary(const ArchiveReader *reader)
 {
 	return &reader->summary;
+}
+
+const char *
+archive_manifest(const ArchiveReader *reader)
+{
+	return reader->manifest;
 }
 
 void
@@ -705,12 +721,13 @@ refuse_frame(ArchiveReader *reader, int number, const char *what)
 static uint32
 count_lines(const char *text, size_t length)
 {
-	const char *end = text + length;
+	const char *end = text +length;
 	uint32		n = 0;
 
-	while (text < end && (text = memchr(text, '\n', end - text)) != NULL)
+	while (text <end && (text = memchr(text, '\n', end - text)) !=NULL)
 	{
-		text++;
+		text	  ++;
+
 		n++;
 	}
 	return n;
@@ -742,7 +759,7 @@ read_frame(ArchiveReader *reader, int number)
 	digest_of(reader, reader->lines, length, digest);
 	if (!same_digest(digest, frame->digest))
 		refuse_frame(reader, number, "digest differs");
-	if (reader->lines[length - 1] != '\n' ||
+	if ((length > 0 && reader->lines[length - 1] != '\n') ||
 		count_lines(reader->lines, length) != frame->rows)
 		refuse_frame(reader, number, "the number of its lines differs");
 	memset(reader->lines + length, 0, ARCHIVE_LINES_SLACK);

@@ -341,10 +341,14 @@ walk_partitions(Walk *walk, Oid relid, const Bounds *bounds)
 	List	   *children;
 	ListCell   *cell;
 	LevelKey	level;
+	Actor		before;
 
 	if (!rel)
 		return;
+	/* what is constant in an expression of the key is evaluated here */
+	before = actor_enter_owner(relid);
 	read_key(walk, rel, &level);
+	actor_leave_owner(before);
 	children = find_inheritance_children(relid, NoLock);
 	foreach(cell, children)
 	{

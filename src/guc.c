@@ -18,6 +18,7 @@ static int	lock_timeout_ms = 2000;
 char	   *guc_archive_store = NULL;
 int			guc_batch_rows = 10000;
 double		guc_worker_share = 0.25;
+int			guc_archive_threads = 2;
 int			guc_max_attempts = 8;
 int			guc_max_workers = 2;
 int			guc_naptime = 60;
@@ -29,7 +30,7 @@ guc_init(void)
 {
 	/* read by the SQL functions that issue DDL: steward.apply and friends */
 	DefineCustomIntVariable("steward.lock_timeout",
-							"How long govern, apply and release wait for a lock on a user's table.",
+							"How long govern, apply, release, hold and the worker wait for a lock on a user's table.",
 							"They give up with nothing changed.",
 							&lock_timeout_ms,
 							2000, 1, INT_MAX,
@@ -62,6 +63,13 @@ guc_init(void)
 							 0.25, 0.01, 1,
 							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("steward.archive_threads",
+							"How many threads write an archive: 2, one of which compresses, or 1.",
+							"For measurements, and for a machine that has one processor to spare.",
+							&guc_archive_threads,
+							2, 1, 2,
+							PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("steward.max_attempts",
 							"How often a task is tried before it rests in state failed.",
 							NULL,

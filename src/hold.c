@@ -619,7 +619,7 @@ hold_judge(const StewardPolicy *policy, Relation rel, HeapTuple old,
 		   HeapTuple new)
 {
 	Verdict		verdict = {ROW_FREE, NULL};
-	Hold		hold;
+	Hold		hold = {0};
 	HoldSet    *set;
 
 	if (was_moving(rel, old) && !new)
@@ -627,7 +627,7 @@ hold_judge(const StewardPolicy *policy, Relation rel, HeapTuple old,
 
 	set = use_set(policy, rel);
 	ask_holds(set, RelationGetDescr(rel), old, new, &verdict);
-	if (verdict.kind >= ROW_TAKEN)
+	if (verdict.hold && verdict.kind >= ROW_TAKEN)
 	{
 		hold = *verdict.hold;
 		hold.reason = pstrdup(hold.reason);

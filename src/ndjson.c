@@ -1017,6 +1017,14 @@ ndjson_string(const char *text, NdjsonBuffer *out)
 		pfree(utf8);
 }
 
+/* Append a line that is one already, its newline included */
+void
+ndjson_put_line(const char *line, size_t len, NdjsonBuffer *out)
+{
+	out->line = out->len;
+	put(out, line, len);
+}
+
 static void
 set_key(NdjsonColumn *column, const char *name)
 {

@@ -44,6 +44,8 @@ extern NdjsonWriter *ndjson_begin(TupleDesc desc, AttrNumber watched);
 extern void ndjson_line(NdjsonWriter *writer, TupleTableSlot *slot,
 						NdjsonBuffer *out, NdjsonSpan *watched);
 
+extern void ndjson_put_line(const char *line, size_t len, NdjsonBuffer *out);
+
 /* The parts that a manifest needs as well */
 extern int	ndjson_timestamptz(TimestampTz value, char *dest);
 extern void ndjson_string(const char *text, NdjsonBuffer *out);

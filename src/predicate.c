@@ -21,6 +21,7 @@
 #include "access/relation.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -28,6 +29,7 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
+#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -137,6 +139,104 @@ check_node(Node *node, void *context)
 	return expression_tree_walker(node, check_node, context);
 }
 
+/* ---- what the parser must not meet ---------------------------------------- */
+
+/*
+ * The parser runs code before there is a tree to judge: it makes constants with
+ * the input function of their type, and that of a composite, a domain, or a
+ * range or array of them comes to functions of whoever made the type.  Holds are
+ * placed by the extension's owner and read back by whoever deletes, so what
+ * could call such a type is refused as it is written.
+ */
+static bool
+is_harmless_type(Oid type)
+{
+	Oid			element = get_element_type(type);
+	char		typtype;
+
+	if (OidIsValid(element))
+		type = element;
+	if (type < FirstNormalObjectId)
+		return true;
+	typtype = get_typtype(type);
+	return typtype == TYPTYPE_BASE || typtype == TYPTYPE_ENUM;
+}
+
+static void
+refuse_type(Oid type)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("a predicate cannot use type %s", format_type_be(type)),
+			errdetail("Reading a value of it may call functions that do not come with PostgreSQL or pg_steward, and a predicate runs inside the statements of other users."));
+}
+
+/* Is the first of several names one of a schema that is not ours? */
+static bool
+is_foreign_name(List *names)
+{
+	return list_length(names) > 1 &&
+		strcmp(strVal(linitial(names)), "pg_catalog") != 0 &&
+		strcmp(strVal(linitial(names)), "steward") != 0;
+}
+
+static void
+refuse_foreign(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("a predicate can use only functions and operators of PostgreSQL and pg_steward"),
+			errdetail("It runs inside the statements of other users."));
+}
+
+static void
+check_written_column(const ColumnRef *column, Relation rel)
+{
+	AttrNumber	attno = InvalidAttrNumber;
+	ListCell   *lc;
+
+	/* which of the names is the column's is not known yet */
+	foreach(lc, column->fields)
+	{
+		if (IsA(lfirst(lc), String))
+			attno = get_attnum(RelationGetRelid(rel), strVal(lfirst(lc)));
+		if (attno > 0 && !is_harmless_type(getBaseType(get_atttype(RelationGetRelid(rel), attno))))
+			refuse_type(get_atttype(RelationGetRelid(rel), attno));
+	}
+}
+
+static bool
+check_written(Node *node, void *rel)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_TypeName:
+			{
+				Oid			type = typenameTypeId(NULL, (TypeName *) node);
+
+				if (!is_harmless_type(type))
+					refuse_type(type);
+				break;
+			}
+		case T_ColumnRef:
+			check_written_column((ColumnRef *) node, (Relation) rel);
+			break;
+		case T_FuncCall:
+			if (is_foreign_name(((FuncCall *) node)->funcname))
+				refuse_foreign();
+			break;
+		case T_A_Expr:
+			if (is_foreign_name(((A_Expr *) node)->name))
+				refuse_foreign();
+			break;
+		default:
+			break;
+	}
+	return raw_expression_tree_walker(node, check_written, rel);
+}
+
 /* ---- parsing ------------------------------------------------------------ */
 
 /* The one expression that the text is; anything around it is refused */
@@ -192,7 +292,9 @@ parse_predicate(Relation rel, const char *text)
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL,
 										 false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
-	node = transformExpr(pstate, parse_text(text), EXPR_KIND_CHECK_CONSTRAINT);
+	node = parse_text(text);
+	(void) check_written(node, rel);
+	node = transformExpr(pstate, node, EXPR_KIND_CHECK_CONSTRAINT);
 	node = coerce_to_boolean(pstate, node, "predicate");
 	assign_expr_collations(pstate, node);
 	check_node(node, rel);

@@ -30,6 +30,18 @@ proof_position(void)
 	return GetXLogInsertRecPtr();
 }
 
+/*
+ * Under wal_level minimal a table that is rewritten gets pages without a
+ * position: then nothing is known of them.
+ */
+static bool
+page_unchanged(Page page, XLogRecPtr since)
+{
+	if (PageIsNew(page))
+		return true;
+	return PageGetLSN(page) != InvalidXLogRecPtr && PageGetLSN(page) <= since;
+}
+
 static bool
 pages_unchanged(Relation rel, XLogRecPtr since)
 {
@@ -45,7 +57,7 @@ pages_unchanged(Relation rel, XLogRecPtr since)
 		CHECK_FOR_INTERRUPTS();
 		buffer = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		unchanged = PageGetLSN(BufferGetPage(buffer)) <= since;
+		unchanged = page_unchanged(BufferGetPage(buffer), since);
 		UnlockReleaseBuffer(buffer);
 		pg_atomic_fetch_add_u64(&worker_progress->bytes, BLCKSZ);
 	}

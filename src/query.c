@@ -24,6 +24,27 @@
 
 #define MAX_ARGS	24
 
+PG_FUNCTION_INFO_V1(steward_query_as_owner);
+
+void
+query_connect(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	MemoryContextSwitchTo(caller);
+}
+
+void
+query_disconnect(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+}
+
 /* Start a transaction and connect */
 void
 query_begin(void)
@@ -33,9 +54,8 @@ query_begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
 	MemoryContextSwitchTo(caller);
+	query_connect();
 }
 
 /* ... and end both */
@@ -44,7 +64,7 @@ query_commit(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	SPI_finish();
+	query_disconnect();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller);
@@ -177,4 +197,29 @@ query_int64(uint64 row, int column, int64 if_null)
 	Datum		value = query_datum(row, column, &isnull);
 
 	return isnull ? if_null : DatumGetInt64(value);
+}
+
+/*
+ * query_as_owner(relation, query) → the first field of the result as text
+ *
+ * For SQL functions that run as a superuser and look into a user's table: an
+ * expression or predicate of an index of it is evaluated when the query is
+ * planned, and must not run with more than its owner's rights.
+ */
+Datum
+steward_query_as_owner(PG_FUNCTION_ARGS)
+{
+	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *result = NULL;
+	Actor		before;
+
+	query_connect();
+	before = actor_enter_owner(PG_GETARG_OID(0));
+	if (query_run(query, "") > 0)
+		result = query_text(0, 1);
+	actor_leave_owner(before);
+	query_disconnect();
+	if (!result)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(result));
 }

@@ -10,8 +10,13 @@
 #include "tcop/dest.h"
 #include "utils/timestamp.h"
 
+/* A transaction of the worker's, with queries in it */
 extern void query_begin(void);
 extern void query_commit(void);
+
+/* Queries inside somebody's transaction */
+extern void query_connect(void);
+extern void query_disconnect(void);
 
 /*
  * Run one statement with parameters and return how many rows it came to.

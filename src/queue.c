@@ -127,14 +127,67 @@ pause_ms(int attempt)
 	return pg_prng_double(&pg_global_prng_state) * Min(ceiling, LONGEST_PAUSE_MS);
 }
 
+/*
+ * An erasure that a hold refuses is refused: whoever asked is to know, and to
+ * ask again when the hold has ended.
+ */
+static bool
+is_final(const Task *task, const ErrorData *error)
+{
+	return task->attempt >= guc_max_attempts ||
+		(strcmp(task->kind, "erase") == 0 &&
+		 error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE);
+}
+
+/*
+ * Does a message of core's, or of ours, with this code stand for itself?  What
+ * a language's code raises may say anything, and comes with the language's text
+ * domain.
+ */
+static bool
+message_is_plain(const ErrorData *error)
+{
+	if (error->domain && strncmp(error->domain, "postgres", 8) != 0)
+		return false;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+			return error->sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE;
+		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
+ * Take out of an error what may hold a row's values: it goes to a table that is
+ * dumped and shown, to whoever listens, and to the log.
+ */
+static void
+hide_values(ErrorData *error)
+{
+	if (message_is_plain(error) &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		return;
+	if (!message_is_plain(error))
+		error->message = psprintf("a value, or code of a table's, raised SQLSTATE %s; the message may hold a row's values and is not kept",
+								  unpack_sql_state(error->sqlerrcode));
+	error->detail = NULL;
+	error->hint = NULL;
+}
+
 /* Record a failure, tell who listens, and try again later if that may help */
 void
-queue_fail(const Task *task, const ErrorData *error)
+queue_fail(const Task *task, ErrorData *error)
 {
-	bool		final = task->attempt >= guc_max_attempts;
-	char	   *reason = error->detail ?
-		psprintf("%s: %s", error->message, error->detail) : error->message;
+	bool		final = is_final(task, error);
+	char	   *reason;
 
+	hide_values(error);
+	reason = error->detail ?
+		psprintf("%s: %s", error->message, error->detail) : error->message;
 	query_begin();
 	if (query_run("UPDATE steward.task"
 				  "   SET state = $3, error = $4, sqlstate = $5, token = NULL, worker = NULL,"
@@ -147,8 +200,8 @@ queue_fail(const Task *task, const ErrorData *error)
 	{
 		query_run("UPDATE steward.segment SET error = $2, state = CASE WHEN $3 = 1 AND kind = 'partition' THEN 'failed' ELSE state END"
 				  " WHERE task = $1 AND state <> 'purged'", "lsi", task->id, reason, final ? 1 : 0);
-		query_run("SELECT pg_notify('steward', jsonb_build_object('task', id, 'kind', kind, 'store', store, 'target', target,"
-				  " 'state', state, 'attempt', attempt, 'sqlstate', sqlstate, 'error', left(error, 2000))::text)"
+		query_run("SELECT pg_notify('steward', jsonb_build_object('task', id, 'kind', kind, 'store', store, 'target', left(target, 200),"
+				  " 'state', state, 'attempt', attempt, 'sqlstate', sqlstate, 'error', left(error, 500))::text)"
 				  " FROM steward.task WHERE id = $1", "l", task->id);
 	}
 	query_commit();

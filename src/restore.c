@@ -235,6 +235,8 @@ make_format(const CatalogEntry *entry, const ArchiveHead *head)
 	return format;
 }
 
+pg_noreturn static void refuse_line(const LineCursor *cursor);
+
 static void
 refuse_line(const LineCursor *cursor)
 {
@@ -734,8 +736,8 @@ static const char *
 clock_of(const CatalogEntry *entry, const ArchiveHead *head)
 {
 	const char *clock = head->clock ?
-		pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
-		entry->clock;
+	pg_any_to_server(head->clock, strlen(head->clock), PG_UTF8) :
+	entry->clock;
 
 	if (!clock)
 		ereport(ERROR,
@@ -946,7 +948,7 @@ read_rows(void *buffer, int minread, int maxread)
 			convert_frame(restore, &lines);
 		}
 		n = Min(restore->length - restore->at, maxread - done);
-		memcpy((char *) buffer + done, restore->text + restore->at, n);
+		memcpy((char *) buffer + done, restore->text +restore->at, n);
 		restore->at += n;
 		done += n;
 	}
@@ -966,7 +968,6 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	CopyFromState state;
 	uint64		rows;
 
-	pstate->p_sourcetext = "steward.restore()";
 	nsitem = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
 										   NULL, false, false);
 	where = where_clause(restore, rel, pstate, nsitem, key_from, key_to);
@@ -1212,11 +1213,12 @@ put_typed(Reading *reading)
 	for (i = 0; i < reading->desc->natts; i++)
 	{
 		char	   *text = reading->columns[i] < 0 ? NULL :
-			reading->values[reading->columns[i]];
+		reading->values[reading->columns[i]];
 
 		if (text)
 			text = value_to_server(text, strlen(text));
 		reading->nulls[i] = text == NULL;
+
 		reading->datums[i] = (Datum) 0;
 		if (TupleDescAttr(reading->desc, i)->attisdropped)
 			continue;

@@ -52,7 +52,7 @@
 
 PG_FUNCTION_INFO_V1(steward_probe_archive_store);
 
-#define SPOOL_DIRECTORY		"pgsql_tmp_steward"	/* base backups leave it out */
+#define SPOOL_DIRECTORY		"pgsql_tmp_steward" /* base backups leave it out */
 
 /* One archive of a segment, as the catalog has it */
 typedef struct SegmentArchive
@@ -86,41 +86,14 @@ typedef struct Segment
 /* ---- helpers ----------------------------------------------------------- */
 
 /*
- * Act as the owner of a table, past its own row security, as referential
- * integrity does.  Returns what leave_owner() takes back.
+ * A deferred trigger would fire at commit, when we are not the owner any more;
+ * core refuses that (CVE-2020-25695), and with it every table that a deferrable
+ * foreign key refers to.
  */
-typedef struct Identity
+void
+defer_nothing(void)
 {
-	Oid			user;
-	int			context;
-} Identity;
-
-static Identity
-enter_owner(Oid relation)
-{
-	Identity	before;
-	HeapTuple	tuple;
-	Oid			owner;
-
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation with OID %u does not exist", relation));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(owner, before.context | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_NOFORCE_RLS);
-	return before;
-}
-
-/* (an error restores it by itself, when the transaction aborts) */
-static void
-leave_owner(Identity before)
-{
-	SetUserIdAndSecContext(before.user, before.context);
+	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
 }
 
 static void
@@ -138,7 +111,7 @@ set_state(Segment *segment, const char *state, const char *moment)
 	segment->state = pstrdup(state);
 }
 
-static bytea *
+bytea *
 as_bytea(const uint8 *digest)
 {
 	bytea	   *value = palloc(VARHDRSZ + ARCHIVE_DIGEST_LENGTH);
@@ -149,7 +122,7 @@ as_bytea(const uint8 *digest)
 }
 
 /* A digest of the last result; false if it is null */
-static bool
+bool
 take_digest(uint64 row, int column, uint8 *digest)
 {
 	bool		isnull;
@@ -161,19 +134,27 @@ take_digest(uint64 row, int column, uint8 *digest)
 	return true;
 }
 
-/* This database's spool; what a dead worker left in it is of no use */
 static char *
 spool_directory(void)
 {
 	return psprintf("%s/%u", SPOOL_DIRECTORY, MyDatabaseId);
 }
 
-static char *
-make_spool(const Segment *segment)
+/* Remove the spool; false, after a warning, when something of it is still there */
+bool
+spool_drop(void)
 {
 	char	   *path = spool_directory();
 
-	if (access(path, F_OK) == 0 && !rmtree(path, true))
+	return access(path, F_OK) != 0 || rmtree(path, true);
+}
+
+char *
+spool_make(int64 number)
+{
+	char	   *path = spool_directory();
+
+	if (!spool_drop())
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not empty directory \"%s\"", path));
@@ -181,17 +162,17 @@ make_spool(const Segment *segment)
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not create directory \"%s\": %m", path));
-	return psprintf("%s/%lld", spool_directory(), (long long) segment->id);
+	return psprintf("%s/%lld", spool_directory(), (long long) number);
 }
 
-static char *
-data_file(const char *spool, int64 archive)
+char *
+spool_data_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".data", spool, archive);
 }
 
-static char *
-manifest_file(const char *spool, int64 archive)
+char *
+spool_manifest_file(const char *spool, int64 archive)
 {
 	return psprintf("%s-" INT64_FORMAT ".manifest", spool, archive);
 }
@@ -227,6 +208,35 @@ load_archives(Segment *segment)
 	}
 }
 
+/*
+ * What the table is called and which columns it has: read again whenever it has
+ * been locked, for both may have changed while it was not.
+ */
+static void
+describe_table(Segment *segment)
+{
+	if (query_run("SELECT g.relation::text, e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape"
+				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
+				  "       LATERAL steward.export_columns(g.relation, steward.effective_retention(s.name) ->> 'clock', s.tenant) e"
+				  " WHERE g.id = $1 AND e.list IS NOT NULL", "l", segment->id) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("the table of segment %lld, or its store, does not exist any more",
+					   (long long) segment->id));
+	segment->name = query_text(0, 1);
+	segment->columns = query_text(0, 2);
+	segment->clock = query_int64(0, 3, 0);
+	segment->tenant = query_int64(0, 4, 0);
+	segment->shape = query_text(0, 5);
+}
+
+static void
+lock_table(Segment *segment, LOCKMODE mode)
+{
+	LockRelationOid(segment->relation, mode);
+	describe_table(segment);
+}
+
 /* Read a segment and what the catalog says of its table */
 static Segment *
 load_segment(const Task *task, int64 id)
@@ -236,43 +246,35 @@ load_segment(const Task *task, int64 id)
 
 	segment->task = task;
 	segment->id = id;
-	if (query_run("SELECT g.store, g.relation::oid::bigint, g.relation::text, g.kind, g.action, g.state, g.condition, g.lsn,"
+	if (query_run("SELECT g.store, g.relation::oid::bigint, g.kind, g.action, g.state, g.condition, g.lsn,"
 				  "       concat_ws(' AND ', steward.key_compare(g.relation, g.key, '>', g.key_from),"
 				  "                          steward.key_compare(g.relation, g.key, '<=', g.key_to)),"
-				  "       e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape, quote_ident(s.tenant),"
-				  "       coalesce((s.retention ->> 'by_tenant')::boolean, false)::integer::bigint"
-				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
-				  "       LATERAL steward.export_columns(g.relation, s.retention ->> 'clock', s.tenant) e"
+				  "       quote_ident(s.tenant), coalesce((steward.effective_retention(s.name) ->> 'by_tenant')::boolean, false)::integer::bigint"
+				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store"
 				  " WHERE g.id = $1", "l", id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("segment %lld, or its store, does not exist any more", (long long) id));
 	segment->store = query_text(0, 1);
 	segment->relation = (Oid) query_int64(0, 2, 0);
-	segment->name = query_text(0, 3);
-	segment->is_rows = strcmp(query_text(0, 4), "rows") == 0;
-	segment->archives_it = strcmp(query_text(0, 5), "archive") == 0;
-	segment->state = query_text(0, 6);
-	segment->condition = query_text(0, 7);
-	range = query_text(0, 9);
+	segment->is_rows = strcmp(query_text(0, 3), "rows") == 0;
+	segment->archives_it = strcmp(query_text(0, 4), "archive") == 0;
+	segment->state = query_text(0, 5);
+	segment->condition = query_text(0, 6);
+	range = query_text(0, 8);
 	if (range && range[0])
 		segment->condition = psprintf("(%s) AND %s", segment->condition, range);
-	segment->columns = query_text(0, 10);
-	segment->clock = query_int64(0, 11, 0);
-	segment->tenant = query_int64(0, 12, 0);
-	segment->shape = query_text(0, 13);
-	segment->tenant_column = query_text(0, 14);
-	segment->by_tenant = query_int64(0, 15, 0) != 0 && segment->tenant > 0;
+	segment->tenant_column = query_text(0, 9);
+	segment->by_tenant = query_int64(0, 10, 0) != 0;
 	{
 		bool		isnull;
-		Datum		lsn = query_datum(0, 8, &isnull);
+		Datum		lsn = query_datum(0, 7, &isnull);
 
 		segment->lsn = isnull ? InvalidXLogRecPtr : (XLogRecPtr) DatumGetInt64(lsn);
 	}
-	if (!segment->columns)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("the table of segment %lld does not exist any more", (long long) id));
+	if (strcmp(segment->state, "purged") != 0)
+		describe_table(segment);
+	segment->by_tenant = segment->by_tenant && segment->tenant > 0;
 	load_archives(segment);
 	return segment;
 }
@@ -286,7 +288,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 {
 	ArchiveOptions options;
 	DestReceiver *writer;
-	Identity	before;
+	Actor		before;
 	MemoryContext caller = CurrentMemoryContext;
 	ArchiveSummary *summary;
 
@@ -295,10 +297,11 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 	options.clock = segment->clock;
 	options.tenant = segment->tenant;
 	options.by_row = segment->is_rows;
+	options.single_thread = guc_archive_threads == 1;
 	options.rows = &worker_progress->rows;
 	options.bytes = &worker_progress->bytes;
 
-	before = enter_owner(segment->relation);
+	before = actor_enter_owner(segment->relation);
 	/* the writer's file and thread go with the transaction */
 	MemoryContextSwitchTo(CurTransactionContext);
 	writer = archive_begin(&options);
@@ -310,7 +313,7 @@ export_rows(const Segment *segment, const char *tenant, const char *file,
 								psprintf(" AND %s IS NULL", segment->tenant_column) : ""));
 	MemoryContextSwitchTo(caller);
 	summary = archive_finish(writer);
-	leave_owner(before);
+	actor_leave_owner(before);
 	return summary;
 }
 
@@ -325,22 +328,22 @@ static List *
 tenants_of(const Segment *segment)
 {
 	List	   *tenants = NIL;
-	Identity	before;
+	Actor		before;
 	uint64		n;
 	uint64		i;
 
 	if (!segment->by_tenant || segment->is_rows)
 		return list_make1(NULL);
-	before = enter_owner(segment->relation);
+	before = actor_enter_owner(segment->relation);
 	n = query_run(psprintf("SELECT DISTINCT %s::text FROM ONLY %s ORDER BY 1",
 						   segment->tenant_column, segment->name), "");
 	for (i = 0; i < n; i++)
 		tenants = lappend(tenants, query_text(i, 1));
-	leave_owner(before);
+	actor_leave_owner(before);
 	return tenants;
 }
 
-static int64
+int64
 next_archive(void)
 {
 	query_run("SELECT nextval(pg_catalog.pg_get_serial_sequence('steward.archive', 'id'))", "");
@@ -362,13 +365,13 @@ static void
 export_archive(Segment *segment, const char *spool, const char *tenant)
 {
 	int64		id = next_archive();
-	ArchiveSummary *summary = export_rows(segment, tenant, data_file(spool, id), SELECT_ROWS);
+	ArchiveSummary *summary = export_rows(segment, tenant, spool_data_file(spool, id), SELECT_ROWS);
 	const char *whose = tenant;
 	uint8		manifest_digest[ARCHIVE_DIGEST_LENGTH];
 	char	   *head;
 	char	   *tenants = NULL;
 
-	if (summary->rows == 0 && segment->by_tenant)
+	if (summary->rows == 0)
 		return;
 	/* an archive that happens to hold one tenant's rows is that tenant's */
 	if (!whose && segment->by_tenant && summary->n_tenants == 1)
@@ -376,7 +379,7 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 	query_run("SELECT steward.manifest_head($1, $2, $3, $4::regclass, $5)", "llsop",
 			  segment->id, id, whose, segment->relation, proof_position());
 	head = query_text(0, 1);
-	archive_write_manifest(manifest_file(spool, id), head, summary, manifest_digest);
+	archive_write_manifest(spool_manifest_file(spool, id), head, summary, manifest_digest);
 	if (summary->n_tenants >= 0 && segment->tenant > 0)
 		tenants = OidOutputFunctionCall(F_ARRAY_OUT, text_array(summary->tenants, summary->n_tenants));
 	query_run("INSERT INTO steward.archive (id, segment, store, tenant, state, base, path, rows, bytes, raw_bytes,"
@@ -402,19 +405,20 @@ export_archive(Segment *segment, const char *spool, const char *tenant)
 static char *
 export_segment(Segment *segment)
 {
-	char	   *spool = make_spool(segment);
+	char	   *spool = spool_make(segment->id);
 	ListCell   *lc;
 
 	worker_phase(PHASE_EXPORTING);
 	begin_step(segment);
-	if (!segment->is_rows)
-		LockRelationOid(segment->relation, ShareLock);
+	lock_table(segment, segment->is_rows ? AccessShareLock : ShareLock);
+	query_run("UPDATE steward.segment SET shape = $2 WHERE id = $1", "ls",
+			  segment->id, segment->shape);
 	foreach(lc, tenants_of(segment))
 		export_archive(segment, spool, lfirst(lc));
-	query_run("UPDATE steward.segment SET exported_at = clock_timestamp(), shape = $2, lsn = $3,"
+	segment->lsn = segment->is_rows ? InvalidXLogRecPtr : proof_position();
+	query_run("UPDATE steward.segment SET exported_at = clock_timestamp(), lsn = $2,"
 			  "       rows = (SELECT sum(rows) FROM steward.archive WHERE segment = $1 AND state = 'exported')"
-			  " WHERE id = $1", "lsp", segment->id, segment->shape,
-			  segment->is_rows ? InvalidXLogRecPtr : proof_position());
+			  " WHERE id = $1", "lp", segment->id, segment->lsn);
 	fault_point("exporting");
 	load_archives(segment);
 	query_commit();
@@ -423,6 +427,18 @@ export_segment(Segment *segment)
 }
 
 /* ---- uploading, verifying ---------------------------------------------- */
+
+/* The manifest last: it says that the archive is there */
+void
+spool_upload(const char *spool, int64 archive, const char *base,
+			 const char *path)
+{
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_DATA_FILE),
+			  spool_data_file(spool, archive));
+	fault_point("uploading");
+	store_put(base, psprintf("%s/%s", path, ARCHIVE_MANIFEST_FILE),
+			  spool_manifest_file(spool, archive));
+}
 
 static void
 upload_segment(Segment *segment, const char *spool)
@@ -435,18 +451,14 @@ upload_segment(Segment *segment, const char *spool)
 		SegmentArchive *archive = lfirst(lc);
 		const ArchiveFacts *facts = &archive->facts;
 
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_DATA_FILE),
-				  data_file(spool, archive->id));
-		fault_point("uploading");
-		store_put(facts->base, psprintf("%s/%s", facts->path, ARCHIVE_MANIFEST_FILE),
-				  manifest_file(spool, archive->id));
+		spool_upload(spool, archive->id, facts->base, facts->path);
 	}
 	begin_step(segment);
 	query_run("UPDATE steward.archive SET state = 'uploaded', uploaded_at = clock_timestamp()"
 			  " WHERE segment = $1 AND state = 'exported'", "l", segment->id);
 	set_state(segment, "uploaded", "uploaded_at");
 	query_commit();
-	(void) rmtree(spool_directory(), true);
+	(void) spool_drop();
 	fault_point("uploaded");
 }
 
@@ -483,7 +495,8 @@ verify_segment(Segment *segment)
 	if (error)
 	{
 		if (error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-			error->sqlerrcode == ERRCODE_UNDEFINED_FILE)
+			error->sqlerrcode == ERRCODE_UNDEFINED_FILE ||
+			error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE)
 			begin_again(segment);
 		ReThrowError(error);
 	}
@@ -497,8 +510,40 @@ verify_segment(Segment *segment)
 
 /* ---- discarding -------------------------------------------------------- */
 
+/*
+ * A store that cannot be reached, or is there no more, must not keep the rest
+ * from going on: what stays behind is tried again the next time.
+ */
+static bool
+remove_files(const ArchiveFacts *facts)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool removed = false;
+
+	PG_TRY();
+	{
+		(void) store_remove(facts->base, facts->path);
+		removed = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(LOG,
+				errmsg("could not remove archive \"%s\" from \"%s\": %s",
+					   facts->path, facts->base, error->message));
+	}
+	PG_END_TRY();
+	return removed;
+}
+
 /* Remove the files of archives that the catalog has given up */
-static void
+void
 remove_given_up(void)
 {
 	uint64		n;
@@ -520,16 +565,41 @@ remove_given_up(void)
 	}
 	query_commit();
 
+	worker_phase(PHASE_REMOVING);
 	foreach(lc, archives)
 	{
 		SegmentArchive *archive = lfirst(lc);
 
-		worker_phase(PHASE_REMOVING);
-		(void) store_remove(archive->facts.base, archive->facts.path);
+		if (!remove_files(&archive->facts))
+			continue;
 		query_begin();
 		query_run("UPDATE steward.archive SET removed_at = clock_timestamp() WHERE id = $1", "l", archive->id);
 		query_commit();
 	}
+}
+
+/*
+ * What a worker that died has left, or a task that was given up, and that no
+ * task comes back to: copies of rows in the spool, batches cut and not purged,
+ * files of archives that the catalog has given up.  Batches that are only
+ * deleted are counted by their segment; those that it counts are gone.
+ */
+void
+segment_recover(void)
+{
+	(void) spool_drop();
+	query_begin();
+	query_run("WITH g AS (UPDATE steward.segment g"
+			  "              SET state = CASE action WHEN 'purge' THEN 'purged' ELSE 'failed' END,"
+			  "                  purged_at = CASE action WHEN 'purge' THEN clock_timestamp() END,"
+			  "                  error = CASE action WHEN 'archive' THEN coalesce(error, 'interrupted; its rows are in a later segment') END"
+			  "            WHERE kind = 'rows' AND state NOT IN ('purged', 'failed')"
+			  "              AND NOT EXISTS (SELECT FROM steward.task t WHERE t.id = g.task AND t.state IN ('queued', 'running'))"
+			  "           RETURNING id)"
+			  " UPDATE steward.archive a SET state = 'discarded' FROM g"
+			  "  WHERE a.segment = g.id AND a.state IN ('exported', 'uploaded', 'verified')", "");
+	query_commit();
+	remove_given_up();
 }
 
 /* Give up what earlier attempts made of a segment */
@@ -566,6 +636,33 @@ demand_shape(const Segment *segment)
 		refuse_purge(segment, "Its columns or their types have changed since.");
 }
 
+/*
+ * What the catalog says of the archives is what a restore will believe, so it
+ * has to be what was verified.
+ */
+static void
+demand_catalog(const Segment *segment)
+{
+	ListCell   *lc;
+
+	foreach(lc, segment->archives)
+	{
+		const SegmentArchive *archive = lfirst(lc);
+		const ArchiveFacts *facts = &archive->facts;
+
+		if (query_run("SELECT FROM steward.archive"
+					  " WHERE id = $1 AND segment = $2 AND state = 'verified' AND base = $3 AND path = $4"
+					  "   AND rows = $5 AND bytes = $6 AND raw_bytes = $7 AND digest = $8"
+					  "   AND rows_digest IS NOT DISTINCT FROM $9 AND manifest_digest = $10 FOR SHARE", "llsslllbbb",
+					  archive->id, segment->id, facts->base, facts->path,
+					  (int64) facts->rows, (int64) facts->bytes, (int64) facts->raw_bytes,
+					  as_bytea(facts->digest),
+					  facts->by_row ? as_bytea(facts->rows_digest) : NULL,
+					  as_bytea(facts->manifest_digest)) == 0)
+			refuse_purge(segment, "What the catalog says of its archive has changed since.");
+	}
+}
+
 static void
 demand_same(const Segment *segment, const SegmentArchive *archive,
 			const ArchiveSummary *summary)
@@ -580,6 +677,16 @@ demand_same(const Segment *segment, const SegmentArchive *archive,
 		? memcmp(summary->rows_digest, facts->rows_digest, ARCHIVE_DIGEST_LENGTH) != 0
 		: memcmp(summary->digest, facts->digest, ARCHIVE_DIGEST_LENGTH) != 0)
 		refuse_purge(segment, "Rows have changed since.");
+}
+
+static int64
+count_rows(const Segment *segment)
+{
+	Actor		before = actor_enter_owner(segment->relation);
+
+	query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
+	actor_leave_owner(before);
+	return query_int64(0, 1, 0);
 }
 
 /* Export once more, into nothing, and compare */
@@ -598,19 +705,27 @@ demand_same_rows(const Segment *segment)
 		rows += summary->rows;
 	}
 	/* rows of a tenant that has no archive */
-	query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
-	if (query_int64(0, 1, 0) != (int64) rows)
+	if (count_rows(segment) != (int64) rows)
 		refuse_purge(segment, "Rows have come since.");
 }
 
 static void
 demand_no_hold(const Segment *segment)
 {
-	char	   *held;
+	char	   *condition;
+	bool		held = false;
 
 	query_run("SELECT steward.hold_condition($1)", "s", segment->store);
-	held = query_text(0, 1);
-	if (held && query_run(psprintf("SELECT FROM ONLY %s WHERE (%s) LIMIT 1", segment->name, held), "") > 0)
+	condition = query_text(0, 1);
+	if (condition)
+	{
+		Actor		before = actor_enter_owner(segment->relation);
+
+		held = query_run(psprintf("SELECT FROM ONLY %s WHERE (%s) LIMIT 1",
+								  segment->name, condition), "") > 0;
+		actor_leave_owner(before);
+	}
+	if (held)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("segment %lld of store \"%s\" is under a legal hold",
@@ -637,23 +752,21 @@ purge_partition(Segment *segment)
 
 	worker_phase(PHASE_PURGING);
 	begin_step(segment);
-	LockRelationOid(segment->relation, AccessExclusiveLock);
+	lock_table(segment, AccessExclusiveLock);
 	if (get_rel_relispartition(segment->relation))
 		refuse_purge(segment, "It was attached again.");
 	demand_no_hold(segment);
 	if (segment->archives_it)
 	{
 		demand_shape(segment);
+		demand_catalog(segment);
 		if (!proof_unchanged(segment->relation, segment->lsn))
 			demand_same_rows(segment);
 		foreach(lc, segment->archives)
 			rows += ((SegmentArchive *) lfirst(lc))->facts.rows;
 	}
 	else
-	{
-		query_run(psprintf("SELECT count(*) FROM ONLY %s", segment->name), "");
-		rows = query_int64(0, 1, 0);
-	}
+		rows = count_rows(segment);
 	before = actor_set_retention(segment->relation);
 	query_run(psprintf("DROP TABLE %s", segment->name), "");
 	actor_set_retention(before);
@@ -672,12 +785,18 @@ purge_rows(Segment *segment)
 
 	worker_phase(PHASE_PURGING);
 	begin_step(segment);
-	LockRelationOid(segment->relation, RowExclusiveLock);
+	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
+	demand_catalog(segment);
+	defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
-	demand_same(segment, linitial(segment->archives), summary);
+	/* rows that somebody else deleted before the export left no archive */
+	if (segment->archives != NIL)
+		demand_same(segment, linitial(segment->archives), summary);
+	else if (summary->rows > 0)
+		refuse_purge(segment, "Rows have come since.");
 	record_purge(segment, summary->rows);
 	fault_point("purging");
 	query_commit();
@@ -736,6 +855,21 @@ archive_and_purge(Segment *segment)
 	purge_proven(segment);
 }
 
+/*
+ * While it is attached, a partition is asked again whether it is due: since it
+ * was enqueued its retention may have become longer, or a hold have come.
+ */
+static bool
+give_up_partition(int64 id)
+{
+	if (query_run("SELECT WHERE steward.partition_stays($1)", "l", id) == 0)
+		return false;
+	query_run("UPDATE steward.archive SET state = 'discarded'"
+			  " WHERE segment = $1 AND state IN ('exported', 'uploaded', 'verified')", "l", id);
+	query_run("DELETE FROM steward.segment WHERE id = $1", "l", id);
+	return true;
+}
+
 static void
 run_partition(const Task *task)
 {
@@ -743,6 +877,12 @@ run_partition(const Task *task)
 
 	query_begin();
 	queue_hold_token(task);
+	if (give_up_partition(strtoll(task->target, NULL, 10)))
+	{
+		query_commit();
+		remove_given_up();
+		return;
+	}
 	query_run("UPDATE steward.segment SET state = 'exporting', task = $2"
 			  " WHERE id = $1 AND state IN ('due', 'failed')", "ll",
 			  (int64) strtoll(task->target, NULL, 10), task->id);
@@ -753,6 +893,9 @@ run_partition(const Task *task)
 		return;
 
 	pg_atomic_write_u64(&worker_progress->segment, segment->id);
+	/* rows leave the table when it is detached: not before they have a place */
+	if (segment->archives_it)
+		store_probe(guc_archive_store);
 	worker_phase(PHASE_DETACHING);
 	detach_partition(segment->relation);
 	fault_point("detached");
@@ -813,6 +956,19 @@ load_rows_task(const Task *task, RowsTask *rows)
 	rows->by_tenant = query_int64(0, 10, 0) != 0 && rows->tenant_column;
 }
 
+/* Between batches the table may be renamed, and another take its name */
+static void
+lock_rows(RowsTask *rows, LOCKMODE mode)
+{
+	LockRelationOid(rows->relation, mode);
+	if (query_run("SELECT oid::pg_catalog.regclass::text FROM pg_catalog.pg_class WHERE oid = $1", "o",
+				  rows->relation) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("the table with OID %u does not exist any more", rows->relation));
+	rows->name = query_text(0, 1);
+}
+
 /* The first due row's tenant as a condition; NULL when no row is due */
 static char *
 next_tenant(const RowsTask *rows)
@@ -845,10 +1001,10 @@ batch_end(const RowsTask *rows, const char *condition)
  * index entries of what is deleted are not walked through again.
  */
 static Segment *
-next_batch(const Task *task, const RowsTask *rows)
+next_batch(const Task *task, RowsTask *rows)
 {
 	Segment    *segment = NULL;
-	Identity	before;
+	Actor		before;
 	char	   *belongs = rows->condition;
 	char	   *condition;
 	char	   *from = NULL;
@@ -857,16 +1013,18 @@ next_batch(const Task *task, const RowsTask *rows)
 	worker_phase(PHASE_PLANNING);
 	query_begin();
 	queue_hold_token(task);
+	lock_rows(rows, AccessShareLock);
 	condition = belongs;
 	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
-				  " WHERE task = $1 AND state = 'purged' AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
+				  " WHERE task = $1 AND state = 'purged' AND key_to IS NOT NULL"
+				  "   AND created_at >= (SELECT started_at FROM steward.task WHERE id = $1)"
 				  " ORDER BY id DESC LIMIT 1", "lo", task->id, rows->relation) > 0)
 	{
 		from = query_text(0, 1);
 		condition = psprintf("(%s) AND %s", condition, query_text(0, 2));
 	}
-	before = enter_owner(rows->relation);
+	before = actor_enter_owner(rows->relation);
 	if (rows->by_tenant)
 	{
 		char	   *tenant = next_tenant(rows);
@@ -874,7 +1032,7 @@ next_batch(const Task *task, const RowsTask *rows)
 		condition = belongs = tenant ? psprintf("(%s) AND %s", condition, tenant) : "false";
 	}
 	to = batch_end(rows, condition);
-	leave_owner(before);
+	actor_leave_owner(before);
 	if (to)
 	{
 		int64		id;
@@ -904,23 +1062,24 @@ give_up_batches(const Task *task)
 }
 
 /* Leave the services their share of the machine */
-static void
+void
 rest_after(TimestampTz start)
 {
 	long		worked = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 	long		ms = (long) (worked * (1 / guc_worker_share - 1));
 
 	worker_phase(PHASE_SLEEPING);
-	while (ms > 0)
+	/* settings and interrupts are heeded where nothing is to be slept, too */
+	do
 	{
-		worker_sleep(Min(ms, 1000));
+		worker_sleep(Max(Min(ms, 1000), 0));
 		ms -= 1000;
-	}
+	} while (ms > 0);
 }
 
 /* One batch, archived and purged; false when no row is due */
 static bool
-archive_batch(const Task *task, const RowsTask *rows)
+archive_batch(const Task *task, RowsTask *rows)
 {
 	Segment    *segment = next_batch(task, rows);
 
@@ -937,21 +1096,22 @@ archive_batch(const Task *task, const RowsTask *rows)
  * Rows that somebody has locked are left for another time.
  */
 static bool
-purge_batch(const Task *task, const RowsTask *rows)
+purge_batch(const Task *task, RowsTask *rows)
 {
-	Identity	identity;
+	Actor		owner;
 	Oid			before;
 	uint64		n = 0;
 
 	query_begin();
 	queue_hold_token(task);
-	LockRelationOid(rows->relation, RowExclusiveLock);
+	lock_rows(rows, RowExclusiveLock);
+	defer_nothing();
 	before = actor_set_retention(rows->relation);
-	identity = enter_owner(rows->relation);
+	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
 						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
 						   rows->name, rows->condition, rows->order, guc_batch_rows), "");
-	leave_owner(identity);
+	actor_leave_owner(owner);
 	actor_set_retention(before);
 	if (n > 0)
 	{
@@ -1015,19 +1175,24 @@ run_rows(const Task *task)
 
 /* ---- expire ------------------------------------------------------------ */
 
-/* Remove an archive whose own time is over, unless a hold covers it by now */
+/*
+ * Remove an archive whose own time is over, unless a hold covers it by now.  An
+ * attempt that was interrupted may have decided that already.
+ */
 static void
 run_expire(const Task *task)
 {
+	int64		id = strtoll(task->target, NULL, 10);
+
 	query_begin();
 	queue_hold_token(task);
-	if (query_run("UPDATE steward.archive a SET state = 'expired'"
+	if (query_run("SELECT FROM steward.archive WHERE id = $1 AND state IN ('discarded', 'expired', 'erased')", "l", id) == 0 &&
+		query_run("UPDATE steward.archive a SET state = 'expired'"
 				  " WHERE a.id = $1 AND a.state = 'verified' AND a.keep_until <= now()"
 				  "   AND NOT EXISTS (SELECT FROM steward.legal_hold h"
 				  "                    WHERE h.released_at IS NULL AND coalesce(h.expires_at > now(), true)"
 				  "                      AND coalesce(h.store = a.store, true)"
-				  "                      AND coalesce(h.tenant = ANY (a.tenants), true))", "l",
-				  (int64) strtoll(task->target, NULL, 10)) == 0)
+				  "                      AND coalesce(h.tenant = ANY (a.tenants), true))", "l", id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("archive %s is not to be removed now", task->target),
@@ -1048,6 +1213,8 @@ segment_run(const Task *task)
 		run_rows(task);
 	else if (strcmp(task->kind, "expire") == 0)
 		run_expire(task);
+	else if (strcmp(task->kind, "erase") == 0)
+		erase_run(task);
 	else
 		elog(ERROR, "unknown kind of task \"%s\"", task->kind);
 }

@@ -52,6 +52,7 @@ extern int	steward_err_relation(Oid relid);
 extern char *guc_archive_store;
 extern int	guc_batch_rows;
 extern double guc_worker_share;
+extern int	guc_archive_threads;
 extern int	guc_max_attempts;
 extern int	guc_max_workers;
 extern int	guc_naptime;
@@ -70,6 +71,16 @@ extern bool actor_is_migrator(void);
 extern bool actor_reads_all(void);
 extern Oid	actor_set_retention(Oid relid);
 extern bool actor_is_retention(Oid relid);
+
+/* What actor_leave_owner() takes back */
+typedef struct Actor
+{
+	Oid			user;
+	int			context;
+} Actor;
+
+extern Actor actor_enter_owner(Oid relid);
+extern void actor_leave_owner(Actor before);
 extern bool actor_is_retention_active(void);
 
 /* ---- registry.c ------------------------------------------------------- */

@@ -25,7 +25,11 @@ typedef struct StoreDriver
 	void		(*check_base) (const char *base);
 	/* can it be written and read now? */
 	void		(*probe) (const char *base);
-	/* a local file becomes the object, whole or not at all, never over another */
+
+	/*
+	 * a local file becomes the object, whole or not at all, never over
+	 * another
+	 */
 	void		(*put) (const char *base, const char *path, const char *file);
 	StoreObject *(*open) (const char *base, const char *path);
 	/* read at most len bytes at an offset; fewer only at the object's end */

@@ -62,8 +62,10 @@ typedef struct Descriptors
 static int
 errcode_for_store(void)
 {
-	/* not one of those that core knows */
-	if (errno == ELOOP || errno == ENAMETOOLONG)
+	/* those that core does not know; ELOOP: it is a symbolic link */
+	if (errno == ELOOP)
+		return errcode(ERRCODE_WRONG_OBJECT_TYPE);
+	if (errno == ENAMETOOLONG)
 		return errcode(ERRCODE_IO_ERROR);
 	return errcode_for_file_access();
 }
@@ -86,6 +88,9 @@ errhint_for_store(int error)
 			return 0;
 	}
 }
+
+pg_noreturn static void store_error(const char *what, const char *base,
+									const char *path);
 
 /* what is "read" or the like; path may be NULL when it is the base itself */
 static void

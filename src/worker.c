@@ -282,7 +282,8 @@ steward_worker_progress(PG_FUNCTION_ARGS)
 typedef struct DatabaseEntry
 {
 	Oid			database;		/* hash key */
-	TimestampTz next;			/* when to start a worker; infinity: when woken */
+	TimestampTz next;			/* when to start a worker; infinity: when
+								 * woken */
 	bool		seen;			/* still there at the last look */
 } DatabaseEntry;
 
@@ -544,6 +545,8 @@ steward_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* the worker's timer, or steward.worker, may be another now */
+			all_due_now();
 		}
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -728,7 +731,8 @@ steward_worker_main(Datum arg)
 	SpinLockAcquire(&shared->mutex);
 	my_slot->pid = MyProcPid;
 	my_slot->started = GetCurrentTimestamp();
-	my_slot->next = DT_NOEND;
+	/* for the case that it comes to no end of its own: it was terminated */
+	my_slot->next = TimestampTzPlusMilliseconds(my_slot->started, guc_naptime * 1000L);
 	SpinLockRelease(&shared->mutex);
 	before_shmem_exit(worker_exit, (Datum) 0);
 
@@ -747,12 +751,16 @@ steward_worker_main(Datum arg)
 		if (guc_worker && has_queue() && alone())
 		{
 			queue_recover();
+			segment_recover();
 			next = drain_queue(context);
 		}
 	}
 	PG_CATCH();
 	{
-		/* not a task's failure, but the queue's or the timer's: come back later */
+		/*
+		 * not a task's failure, but the queue's or the timer's: come back
+		 * later
+		 */
 		error = recover_from_error(context);
 		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_naptime * 1000L);
 	}

@@ -2,7 +2,7 @@
  * worker.h
  *	  What runs inside the worker, and what it tells about itself.
  *
- * worker.c runs tasks, queue.c hands them out, segment.c does them.
+ * worker.c runs tasks, queue.c hands them out, segment.c and erase.c do them.
  */
 #ifndef STEWARD_WORKER_H
 #define STEWARD_WORKER_H
@@ -62,11 +62,34 @@ extern bool queue_claim(Task *task);
 extern TimestampTz queue_next(void);
 extern void queue_hold_token(const Task *task);
 extern void queue_finish(const Task *task);
-extern void queue_fail(const Task *task, const ErrorData *error);
+extern void queue_fail(const Task *task, ErrorData *error);
 
 /* ---- segment.c -------------------------------------------------------- */
 
+extern void segment_recover(void);
 extern void segment_run(const Task *task);
+
+/* What its neighbours share */
+extern void defer_nothing(void);
+extern void rest_after(TimestampTz start);
+
+/* A digest as an argument of query_run(), and from its result */
+extern bytea *as_bytea(const uint8 *digest);
+extern bool take_digest(uint64 row, int column, uint8 *digest);
+
+/* Archives: numbered, gathered in the spool, put into the store, removed */
+extern int64 next_archive(void);
+extern char *spool_make(int64 number);
+extern bool spool_drop(void);
+extern char *spool_data_file(const char *spool, int64 archive);
+extern char *spool_manifest_file(const char *spool, int64 archive);
+extern void spool_upload(const char *spool, int64 archive, const char *base,
+						 const char *path);
+extern void remove_given_up(void);
+
+/* ---- erase.c ---------------------------------------------------------- */
+
+extern void erase_run(const Task *task);
 
 /* ---- detach.c --------------------------------------------------------- */
 

@@ -92,7 +92,7 @@ SET search_path = hold_s, pg_catalog;
 SELECT p AS predicate, try(p) AS answer FROM unnest(ARRAY[
     'status = ''open''', 'id < 3', 'at >= ''2026-01-01 00:00+02''', 'status IN (''open'', ''new'') AND NOT (id > 2)', 'status IS NULL',
     'at > timestamptz ''2026-01-01 10:00 UTC'' AND status LIKE ''o%''', 'CASE WHEN id = 1 THEN true END', 'lower(status) = ''open''',
-    'hold_s.mine(id)', 'id OPERATOR(hold_s.<) 3', 'id = 1::hold_s.mine', 'id', 'nothing = 1', 'id =', '', '*', 'docs.*', 'docs IS NULL',
+    'hold_s.mine(id)', 'id OPERATOR(hold_s.<) 3', 'id = 1::hold_s.mine', '''{1}''::hold_s.mine[] IS NOT NULL', 'id = int4 ''1''', 'id', 'nothing = 1', 'id =', '', '*', 'docs.*', 'docs IS NULL',
     'ctid = ''(0,1)''', 'tableoid = 1', 'twice = 2', 'at < now()', 'random() < 1', 'to_char(at, ''YYYY'') = ''2026''', 'current_user = ''x''',
     '(SELECT true)', 'EXISTS (SELECT 1)', 'count(*) > 1', 'rank() OVER () = 1', 'generate_series(1, 2) = 1', '$1', 'true; DELETE FROM docs',
     'true FROM docs', 'true AS x', 'true, false', 'true LIMIT 1', 'GREATEST(id, 1) = 1', 'id = ANY (ARRAY[1, 2])', '(id, status) = (1, ''x'')']) p;

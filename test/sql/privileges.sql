@@ -42,7 +42,7 @@ SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'steward'::regn
 SELECT p.oid::regprocedure FROM pg_proc p
  WHERE p.pronamespace = 'steward'::regnamespace AND p.prosecdef
    AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
--- and so has every other one that is not C
+-- and so has every other one that is not C (but erase_tenant(), which commits, and so can set nothing)
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
  WHERE p.pronamespace = 'steward'::regnamespace AND l.lanname NOT IN ('c', 'internal')
    AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);

@@ -182,6 +182,17 @@ CREATE TABLE ev_default PARTITION OF ev DEFAULT;
 SELECT kind, relation, condition FROM plan('retention_ev');
 SELECT segment, rows, locks FROM steward.due('retention_ev');
 
+-- a partition that was enqueued and is not due any more stays; one that is dropped is nobody's
+BEGIN;
+INSERT INTO steward.segment (store, relation, relation_name, kind, action) VALUES ('retention_ev', 'ev_old', 'ev_old', 'partition', 'archive');
+SELECT steward.partition_stays(id) FROM steward.segment WHERE relation = 'ev_old'::regclass;
+SELECT steward.alter_store('retention_ev', '{"retention": {"clock": "at", "hot": "500 years", "then": "archive", "keep": "7 years"}}');
+SELECT steward.partition_stays(id) FROM steward.segment WHERE relation = 'ev_old'::regclass;
+ALTER EVENT TRIGGER steward_armed DISABLE;
+DROP TABLE ev_old;
+SELECT relation, state, error FROM steward.segment WHERE relation_name = 'ev_old';
+ROLLBACK;
+
 -- ==== exceptions ============================================================
 SELECT steward.override_retention('retention_nix', :a, '{"hot": "1 day"}', 'x');
 SELECT steward.override_retention('retention_ev', 'acme', '{"hot": "1 day"}', 'x');

@@ -63,10 +63,10 @@ is(timed('apply again', 'SELECT count(*) FROM public.manifest, steward.apply(j)'
 is(timed('manifest', 'SELECT jsonb_array_length(steward.manifest() -> \'stores\')'), $tables, 'manifest has every store');
 is(timed('apply(manifest())', 'SELECT count(*) FROM steward.apply(steward.manifest())'), '0', 'apply(manifest()): nothing');
 timed('the list of tables goes', 'DROP TABLE public.manifest');
-is(timed('check', 'SELECT rule, count(*) FROM steward.check() GROUP BY 1'), '', 'check finds nothing');
+is(timed('check', "SELECT rule, count(*) FROM steward.check() $StewardTest::DRIFT GROUP BY 1"), '', 'check finds nothing');
 is(timed('storage_map', 'SELECT count(*) FROM steward.storage_map'), $tables, 'the map has every store');
 is(timed('one more partition',
-		q{CREATE TABLE a.t_100_x (LIKE a.t_100); DROP TABLE a.t_100_x; SELECT count(*) FROM steward.check()}), '0', 'DDL beside them');
+		"CREATE TABLE a.t_100_x (LIKE a.t_100); DROP TABLE a.t_100_x; SELECT count(*) FROM steward.check() $StewardTest::DRIFT"), '0', 'DDL beside them');
 is(timed('govern of one more', q{CREATE TABLE a.more (tenant_id uuid NOT NULL, at timestamptz); SELECT steward.govern('a.more', owner => 'A', retention => '{"until": "lifetime"}')}),
 	'more', 'one more is governed');
 is(timed('release of one', q{SELECT steward.release('t_1'); SELECT count(*) FROM steward.store}), "\n$tables", 'one is released');
