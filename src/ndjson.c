@@ -926,7 +926,6 @@ is_doubtful(Oid type)
 	}
 	switch (base)
 	{
-		case CHAROID:			/* bytes of no character, before 16 */
 		case REGPROCOID:
 		case REGOPEROID:
 		case GTSVECTOROID:
