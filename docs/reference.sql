@@ -100,6 +100,7 @@ SELECT $md$## Findings of steward.check()
 | `retention_clock` | error | a retention that cannot be reckoned: the column is not there, or holds no time |
 | `retention_not_running` | error | nobody has called enforce_retention() for two days, though somebody is to |
 | `retention_without_key` | error | rows are due one by one, and no key tells them apart |
+| `retention_cascades` | error | rows are due, and a foreign key would take rows of another table along |
 | `ungoverned_table` | error | a table that is no store, in a database that has stores |
 | `no_owner` | error | a store that no service owns |
 | `missing_relation`, `missing_column` | error | the map names what does not exist any more |

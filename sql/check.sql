@@ -352,6 +352,13 @@ BEGIN
                   b.root, b.relation)
       FROM by_rows b WHERE b.blocked = 'no primary key'
     UNION ALL
+    SELECT 'error', 'retention_cascades', b.relation::text,
+           format('rows of store %s are due, but %s: they are kept until the foreign key says NO ACTION and the other table has a retention of its own', b.store, b.blocked),
+           'ALTER TABLE ' || c.conrelid::regclass || ' DROP CONSTRAINT ' || quote_ident(c.conname) || ', ADD CONSTRAINT ' || quote_ident(c.conname) || ' '
+           || regexp_replace(pg_get_constraintdef(c.oid), ' ON DELETE (CASCADE|SET NULL|SET DEFAULT)( \([^)]*\))?', '')
+      FROM by_rows b JOIN pg_constraint c ON c.contype = 'f' AND c.confrelid = b.relation AND c.confdeltype IN ('c', 'n', 'd') AND c.conrelid <> c.confrelid
+     WHERE b.blocked LIKE 'rows of %'
+    UNION ALL
     SELECT DISTINCT 'warning', 'unindexed_clock', b.indexed::text,
            format('no index begins with %I, by which rows of store %s are found to be due', b.clock, b.store),
            format('CREATE INDEX ON %s (%I)', b.indexed, b.clock)

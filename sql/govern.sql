@@ -250,6 +250,33 @@ $$;
 COMMENT ON FUNCTION steward.alter_store(text, jsonb) IS
     'changes the given fields of a store (a manifest''s fields; null removes one), and applies';
 
+-- A partition that is detached already is nobody's but retention's
+CREATE FUNCTION steward.forget_due(stores text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    n record;
+BEGIN
+    -- the worker holds a task's row while it changes anything
+    PERFORM FROM steward.task t WHERE t.store = ANY (stores) AND t.state IN ('queued', 'running') ORDER BY t.id FOR UPDATE;
+    SELECT count(*) AS many, min(g.relation::text) AS first INTO n
+      FROM steward.segment g JOIN pg_class c ON c.oid = g.relation
+     WHERE g.store = ANY (stores) AND g.kind = 'partition'
+       AND (g.state IN ('exporting', 'uploaded', 'verified') OR g.state = 'failed' AND NOT c.relispartition);
+    IF n.many > 0 OR EXISTS (SELECT FROM steward.task t WHERE t.store = ANY (stores) AND t.state = 'running') THEN
+        RAISE EXCEPTION 'store "%" cannot be released while retention works on it', stores[1]
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = CASE WHEN n.many > 0 THEN format('%s detached for it, the first is %s. Nothing was changed.',
+                                                            CASE n.many WHEN 1 THEN 'A partition is' ELSE n.many || ' partitions are' END, n.first)
+                                ELSE 'Rows are being archived or purged. Nothing was changed.' END,
+                  HINT = 'Try again when steward.progress and steward.history show that it is done.';
+    END IF;
+    DELETE FROM steward.task t WHERE t.store = ANY (stores) AND t.state = 'queued' AND t.kind IN ('partition', 'rows');
+    DELETE FROM steward.segment g WHERE g.store = ANY (stores) AND g.kind = 'partition' AND g.state IN ('due', 'failed');
+END
+$$;
+COMMENT ON FUNCTION steward.forget_due(text[]) IS
+    'takes back what retention was about to do to stores; 55006 when it is doing it already';
+
 CREATE FUNCTION steward.release(store text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -269,6 +296,7 @@ BEGIN
         END IF;
         released := released || ARRAY(SELECT s FROM steward.store s WHERE s.part_of = released[1].name);
         PERFORM steward.refuse_if_held(r.name) FROM unnest(released) r;
+        PERFORM steward.forget_due(ARRAY(SELECT r.name FROM unnest(released) r));
 
         -- a store of scope service without rows or columns of its own asks for the
         -- triggers only: everything else is "extra", and that goes by name

@@ -188,6 +188,20 @@ $$;
 COMMENT ON FUNCTION steward.hold_clause(text) IS
     'what to add to a condition so that it spares the rows of a store that are under a legal hold; empty when none are';
 
+-- Rows of another table that would go, or change, with the rows of this one:
+-- nobody has archived those
+CREATE FUNCTION steward.would_cascade(relation regclass) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT format('rows of %s would go with them (%s)', min(c.conrelid::regclass::text),
+                  CASE min(c.confdeltype) WHEN 'c' THEN 'ON DELETE CASCADE' WHEN 'n' THEN 'ON DELETE SET NULL' ELSE 'ON DELETE SET DEFAULT' END)
+      FROM pg_constraint c
+     WHERE c.contype = 'f' AND c.confrelid = would_cascade.relation AND c.confdeltype IN ('c', 'n', 'd')
+       AND c.conrelid <> c.confrelid
+    HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION steward.would_cascade(regclass) IS
+    'why rows of a table are not deleted by retention: a foreign key would take rows of another table along, or change them. NULL: none would';
+
 /*
  * A leaf whose rows are all due goes as a whole; one whose range has passed but
  * which holds rows that stay (under a hold, or of tenants with another contract)
@@ -291,7 +305,7 @@ CREATE FUNCTION steward.plan_retention(store text DEFAULT NULL, anew bigint DEFA
     SELECT n.store, n.kind, r.action, n.leaf, n.parent, n.bound, n.condition,
            CASE WHEN n.kind = 'rows' THEN CASE WHEN k.by_clock AND k.columns IS NOT NULL THEN r.clock || array_remove(k.columns, r.clock) ELSE k.columns END END,
            n.tenant, n.time_from, n.time_to, o.rank,
-           CASE WHEN n.kind = 'rows' THEN CASE WHEN k.columns IS NULL THEN 'no primary key' END
+           CASE WHEN n.kind = 'rows' THEN CASE WHEN k.columns IS NULL THEN 'no primary key' ELSE steward.would_cascade(n.leaf) END
                 WHEN EXISTS (SELECT FROM steward.task t WHERE t.kind = 'rows' AND t.state IN ('queued', 'running')
                                 AND t.argument ->> 'relation' = n.leaf::text) THEN 'its rows are being worked on' END
       FROM line n JOIN rule r ON r.store = n.store
@@ -562,11 +576,11 @@ BEGIN
         END IF;
         n.condition := n.condition || n.registry_clause;
         IF NOT steward.any_row(n.relation, n.condition) THEN
-            idle := idle || concat_ws(':', n.store, n.relation, n.tenant);
+            idle := idle || concat_ws(':', n.store, n.relation, CASE WHEN octet_length(n.tenant) > 200 THEN md5(n.tenant) ELSE n.tenant END);
             CONTINUE;
         END IF;
         INSERT INTO steward.task (kind, store, target, argument, rank)
-        VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, n.tenant),
+        VALUES ('rows', n.store, concat_ws(':', n.store, n.relation, CASE WHEN octet_length(n.tenant) > 200 THEN md5(n.tenant) ELSE n.tenant END),
                 jsonb_build_object('relation', n.relation::text, 'condition', n.condition, 'key', n.key, 'action', n.action,
                                    'tenant', n.tenant, 'by_tenant', n.by_tenant), coalesce(n.rank, 0))
             ON CONFLICT DO NOTHING;

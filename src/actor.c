@@ -23,6 +23,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -264,6 +265,19 @@ void
 actor_leave_owner(Actor before)
 {
 	SetUserIdAndSecContext(before.user, before.context);
+}
+
+/*
+ * A deferred trigger would fire at commit, when we are not the owner any more;
+ * core refuses that (CVE-2020-25695), and with it every table that a deferrable
+ * foreign key refers to.
+ */
+void
+actor_defer_nothing(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(statement);	/* all, immediate */
 }
 
 void

@@ -167,6 +167,8 @@ steward_cron_elsewhere(PG_FUNCTION_ARGS)
 		case CALL_DONE:
 			break;
 		case CALL_NO_CRON:
+			if (!call->schedules)
+				break;			/* its jobs went with it */
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("extension pg_cron is not installed in database \"%s\"", call->database),

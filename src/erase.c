@@ -157,7 +157,7 @@ delete_batch(const Erasure *erasure, const TenantTable *table)
 	worker_phase(PHASE_PURGING);
 	begin_step(erasure);
 	LockRelationOid(table->relation, RowExclusiveLock);
-	defer_nothing();
+	actor_defer_nothing();
 	before = actor_set_retention(table->relation);
 	owner = actor_enter_owner(table->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("

@@ -142,13 +142,16 @@ is_final(const Task *task, const ErrorData *error)
 /*
  * Does a message of core's, or of ours, with this code stand for itself?  What
  * a language's code raises may say anything, and comes with the language's text
- * domain.
+ * domain; but for our own functions, which the innermost line of context names.
  */
 static bool
 message_is_plain(const ErrorData *error)
 {
+	static const char ours[] = "PL/pgSQL function steward.";
+
 	if (error->domain && strncmp(error->domain, "postgres", 8) != 0)
-		return false;
+		return error->context &&
+			strncmp(error->context, ours, sizeof(ours) - 1) == 0;
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:

@@ -976,6 +976,7 @@ copy_rows(Restore *restore, Relation rel, ArrayType *key_from,
 	options = list_make1(makeDefElem("encoding",
 									 (Node *) makeString(pstrdup(encoding)), -1));
 	restore->copying = true;
+	actor_defer_nothing();
 	state = BeginCopyFrom(pstate, rel, where, NULL, false, read_rows, columns,
 						  options);
 	rows = CopyFrom(state);

@@ -85,17 +85,6 @@ typedef struct Segment
 
 /* ---- helpers ----------------------------------------------------------- */
 
-/*
- * A deferred trigger would fire at commit, when we are not the owner any more;
- * core refuses that (CVE-2020-25695), and with it every table that a deferrable
- * foreign key refers to.
- */
-void
-defer_nothing(void)
-{
-	query_run("SET CONSTRAINTS ALL IMMEDIATE", "");
-}
-
 static void
 begin_step(const Segment *segment)
 {
@@ -209,13 +198,13 @@ load_archives(Segment *segment)
 }
 
 /*
- * What the table is called and which columns it has: read again whenever it has
- * been locked, for both may have changed while it was not.
+ * What the table and its store are called and which columns it has: read again
+ * whenever it has been locked, for all may have changed while it was not.
  */
 static void
 describe_table(Segment *segment)
 {
-	if (query_run("SELECT g.relation::text, e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape"
+	if (query_run("SELECT g.relation::text, e.list, e.clock_at::bigint, e.tenant_at::bigint, e.shape, g.store"
 				  "  FROM steward.segment g JOIN steward.store s ON s.name = g.store,"
 				  "       LATERAL steward.export_columns(g.relation, steward.effective_retention(s.name) ->> 'clock', s.tenant) e"
 				  " WHERE g.id = $1 AND e.list IS NOT NULL", "l", segment->id) == 0)
@@ -228,6 +217,7 @@ describe_table(Segment *segment)
 	segment->clock = query_int64(0, 3, 0);
 	segment->tenant = query_int64(0, 4, 0);
 	segment->shape = query_text(0, 5);
+	segment->store = query_text(0, 6);
 }
 
 static void
@@ -788,7 +778,7 @@ purge_rows(Segment *segment)
 	lock_table(segment, RowExclusiveLock);
 	demand_shape(segment);
 	demand_catalog(segment);
-	defer_nothing();
+	actor_defer_nothing();
 	before = actor_set_retention(segment->relation);
 	summary = export_rows(segment, NULL, NULL, DELETE_ROWS);
 	actor_set_retention(before);
@@ -911,7 +901,8 @@ run_partition(const Task *task)
 typedef struct RowsTask
 {
 	Oid			relation;
-	char	   *name;
+	char	   *name;			/* of the table, quoted; lock_rows() reads both */
+	char	   *store;
 	char	   *condition;		/* NULL: nothing is due any more */
 	char	   *key;			/* text[] in text form */
 	char	   *order;			/* ... as a list */
@@ -956,17 +947,23 @@ load_rows_task(const Task *task, RowsTask *rows)
 	rows->by_tenant = query_int64(0, 10, 0) != 0 && rows->tenant_column;
 }
 
-/* Between batches the table may be renamed, and another take its name */
+/*
+ * Between batches the table and its store may be renamed, and others take their
+ * names.
+ */
 static void
-lock_rows(RowsTask *rows, LOCKMODE mode)
+lock_rows(const Task *task, RowsTask *rows, LOCKMODE mode)
 {
 	LockRelationOid(rows->relation, mode);
-	if (query_run("SELECT oid::pg_catalog.regclass::text FROM pg_catalog.pg_class WHERE oid = $1", "o",
-				  rows->relation) == 0)
+	if (query_run("SELECT c.oid::pg_catalog.regclass::text, s.name FROM pg_catalog.pg_class c, steward.task t, steward.store s"
+				  " WHERE c.oid = $1 AND t.id = $2 AND s.name = t.store", "ol",
+				  rows->relation, task->id) == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("the table with OID %u does not exist any more", rows->relation));
+				errmsg("the table of task %lld, or its store, does not exist any more",
+					   (long long) task->id));
 	rows->name = query_text(0, 1);
+	rows->store = query_text(0, 2);
 }
 
 /* The first due row's tenant as a condition; NULL when no row is due */
@@ -1013,7 +1010,7 @@ next_batch(const Task *task, RowsTask *rows)
 	worker_phase(PHASE_PLANNING);
 	query_begin();
 	queue_hold_token(task);
-	lock_rows(rows, AccessShareLock);
+	lock_rows(task, rows, AccessShareLock);
 	condition = belongs;
 	if (!rows->by_tenant &&
 		query_run("SELECT key_to::text, steward.key_compare($2::regclass, key, '>', key_to) FROM steward.segment"
@@ -1039,7 +1036,7 @@ next_batch(const Task *task, RowsTask *rows)
 
 		query_run("INSERT INTO steward.segment (store, relation, relation_name, kind, action, state, condition, key, key_from, key_to, task)"
 				  " VALUES ($1, $2::regclass, $3, 'rows', 'archive', 'exporting', $4, $5::text[], $6::text[], $7::text[], $8) RETURNING id",
-				  "sosssssl", task->store, rows->relation, rows->name, belongs, rows->key, from, to, task->id);
+				  "sosssssl", rows->store, rows->relation, rows->name, belongs, rows->key, from, to, task->id);
 		id = query_int64(0, 1, 0);
 		segment = load_segment(task, id);
 	}
@@ -1091,6 +1088,18 @@ archive_batch(const Task *task, RowsTask *rows)
 	return true;
 }
 
+/* Rows that are due, locked by nobody, and there after a DELETE of them */
+static void
+demand_none_left(const RowsTask *rows)
+{
+	if (query_run(psprintf("SELECT FROM ONLY %s WHERE %s LIMIT 1 FOR UPDATE SKIP LOCKED",
+						   rows->name, rows->condition), "") > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("rows of table %s are due and cannot be deleted", rows->name),
+				errdetail("A trigger or a rule of the table keeps them."));
+}
+
 /*
  * Delete the next batch of rows that need no archive; false when no row is due.
  * Rows that somebody has locked are left for another time.
@@ -1104,13 +1113,15 @@ purge_batch(const Task *task, RowsTask *rows)
 
 	query_begin();
 	queue_hold_token(task);
-	lock_rows(rows, RowExclusiveLock);
-	defer_nothing();
+	lock_rows(task, rows, RowExclusiveLock);
+	actor_defer_nothing();
 	before = actor_set_retention(rows->relation);
 	owner = actor_enter_owner(rows->relation);
 	n = query_run(psprintf("DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY("
 						   "SELECT ctid FROM ONLY %1$s WHERE %2$s ORDER BY %3$s LIMIT %4$d FOR UPDATE SKIP LOCKED))",
 						   rows->name, rows->condition, rows->order, guc_batch_rows), "");
+	if (n == 0)
+		demand_none_left(rows);
 	actor_leave_owner(owner);
 	actor_set_retention(before);
 	if (n > 0)
@@ -1119,7 +1130,7 @@ purge_batch(const Task *task, RowsTask *rows)
 					  task->id, (int64) n) == 0)
 			query_run("INSERT INTO steward.segment (store, relation, relation_name, kind, action, state, condition, key, rows, task)"
 					  " VALUES ($1, $2::regclass, $3, 'rows', 'purge', 'exporting', $4, $5::text[], $6, $7)", "sosssll",
-					  task->store, rows->relation, rows->name, rows->condition, rows->key, (int64) n, task->id);
+					  rows->store, rows->relation, rows->name, rows->condition, rows->key, (int64) n, task->id);
 		query_run("UPDATE steward.task SET rows = rows + $2 WHERE id = $1", "ll", task->id, (int64) n);
 		pg_atomic_fetch_add_u64(&worker_progress->rows, n);
 	}

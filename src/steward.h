@@ -81,6 +81,7 @@ typedef struct Actor
 
 extern Actor actor_enter_owner(Oid relid);
 extern void actor_leave_owner(Actor before);
+extern void actor_defer_nothing(void);
 extern bool actor_is_retention_active(void);
 
 /* ---- registry.c ------------------------------------------------------- */

@@ -649,6 +649,34 @@ recover_from_error(MemoryContext context)
 	return error;
 }
 
+/*
+ * A timer that cannot run (the clock is not to be believed) must not keep the
+ * queue waiting: it says so, and is tried again later.
+ */
+static TimestampTz
+mind_the_timer(MemoryContext context)
+{
+	volatile TimestampTz next = DT_NOEND;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		next = enforce_on_time();
+	}
+	PG_CATCH();
+	{
+		error = recover_from_error(context);
+		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_naptime * 1000L);
+	}
+	PG_END_TRY();
+	if (error)
+		ereport(LOG,
+				errmsg("enforce_retention() failed: %s", error->message),
+				error->detail ? errdetail_internal("%s", error->detail) : 0,
+				error->hint ? errhint("%s", error->hint) : 0);
+	return next;
+}
+
 static void
 run_task(const Task *task, MemoryContext context)
 {
@@ -679,7 +707,7 @@ drain_queue(MemoryContext context)
 	Task		task;
 	TimestampTz timer;
 
-	timer = enforce_on_time();
+	timer = mind_the_timer(context);
 	while (guc_worker && queue_claim(&task))
 	{
 		run_task(&task, context);

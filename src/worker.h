@@ -70,7 +70,6 @@ extern void segment_recover(void);
 extern void segment_run(const Task *task);
 
 /* What its neighbours share */
-extern void defer_nothing(void);
 extern void rest_after(TimestampTz start);
 
 /* A digest as an argument of query_run(), and from its result */

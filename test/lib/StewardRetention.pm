@@ -153,7 +153,7 @@ sub hurry
 	return;
 }
 
-# Until nothing is left to do; false when that is not to be
+# Until nothing is left that will be tried; false when that is not to be
 sub converge
 {
 	my ($self, $seconds) = @_;
@@ -161,7 +161,7 @@ sub converge
 
 	do
 	{
-		return 1 if $self->sql("SELECT count(*) FROM steward.task WHERE state <> 'done'") eq '0';
+		return 1 if $self->sql("SELECT count(*) FROM steward.task WHERE state IN ('queued', 'running')") eq '0';
 		$self->hurry;
 		usleep 50_000;
 	} while (time < $end);

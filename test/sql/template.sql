@@ -24,7 +24,7 @@ CREATE VIEW template_rows AS
       FROM steward.template_store t WHERE NOT t.store ? 'part_of' GROUP BY t.template;
 CREATE FUNCTION template_findings() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT concat_ws(' | ', rule, object, detail) FROM steward.check()
-     WHERE rule <> 'not_preloaded' AND NOT (rule = 'ungoverned_table' AND object !~ ALL (SELECT '^' || role || '\.' FROM steward.template_service)) $$;
+     WHERE rule NOT IN ('not_preloaded', 'no_scheduler') AND NOT (rule = 'ungoverned_table' AND object !~ ALL (SELECT '^' || role || '\.' FROM steward.template_service)) $$;
 
 -- ==== what ships ==========================================================
 SELECT * FROM template_rows ORDER BY template;

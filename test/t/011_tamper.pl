@@ -150,10 +150,6 @@ my $differs = qr/The digest of manifest.json differs/;
 		after => sub { chmod 0700, $r->{base}; chmod 0700, $_ foreach glob "$r->{base}/*/*/*" } ],
 	[ 'the data while the manifest is put', 'uploading', sub { flip($_[0]{data}, 60) }, qr/$proves.*Frame 1/ ],
 	[ 'a manifest of somebody\'s while the data is put', 'uploading', sub { spew($_[0]{manifest}, 'mine') }, qr/exists already/ ],
-
-	# after it was verified: it is read again if the run that verified it ended
-	[ 'a byte after verification, the worker ended', 'verified', sub { flip($_[0]{data}, 60) }, qr/$proves.*Frame 1/, restart => 1 ],
-	[ 'deleted after verification, the worker ended', 'verified', sub { unlink $_[0]{data} }, qr/could not open/, restart => 1 ],
 );
 
 # what the catalog says of the archive, changed
@@ -180,6 +176,10 @@ foreach my $stage ('exported', 'uploaded', 'verified')
 			$_[0]{expected}{$id} = "$canary added" }, qr/is not what was archived.*It has \d+ rows/, table => 1 ];
 }
 push @ways,
+  # after it was verified: it is read again if the run that verified it has ended.
+  # (The next way is to be at the same stage, for the worker goes on to that.)
+  [ 'a byte after verification, the worker ended', 'verified', sub { flip($_[0]{data}, 60) }, qr/$proves.*Frame 1/, restart => 1 ],
+  [ 'deleted after verification, the worker ended', 'verified', sub { unlink $_[0]{data} }, qr/could not open/, restart => 1 ],
   [ 'a row deleted and another added', 'verified', sub { my $id = 1_000_000 + $_[0]{n};
 		$r->past_the_rules("DELETE FROM $_[0]{relation} WHERE id = $_[0]{first}; INSERT INTO $_[0]{relation} SELECT $id, tenant_id, at, '$canary added', 0 FROM $_[0]{relation} LIMIT 1");
 		delete $_[0]{expected}{ $_[0]{first} }; $_[0]{expected}{$id} = "$canary added" }, $rows, table => 1 ],
@@ -274,11 +274,8 @@ foreach my $i (1 .. $n)
 	{
 		my $pid = $r->sql('SELECT pid FROM steward.progress');
 		$r->sql("SELECT pg_terminate_backend($pid)");
-		$r->await("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0');
-		# it begins the same segment again
-		$r->await("SELECT state = 'running' AND worker <> $pid FROM steward.task WHERE id = $w->{task}", 't');
-		$r->fault('wait:uploaded');
-		$r->await("SELECT state <> 'running' FROM steward.task WHERE id = $w->{task}", 't');
+		# another begins the same segment again
+		$r->await("SELECT attempt > 1 AND state <> 'running' FROM steward.task WHERE id = $w->{task}", 't');
 	}
 	else
 	{
