@@ -30,6 +30,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -794,19 +795,40 @@ write_jsonb(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	done_with(jsonb, value);
 }
 
+static void
+refuse_value(const NdjsonColumn *column, const char *detail)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("a value of column \"%s\" cannot be archived", column->name),
+			errdetail("%s The value could not be restored.", detail));
+}
+
+/* UTF-8 knows one of what EUC_JP has two of: the other would not come back */
+static char *
+to_utf8(const NdjsonColumn *column, char *text)
+{
+	char	   *utf8;
+	char	   *again;
+
+	if (!column->convert || pg_is_ascii(text))
+		return text;
+	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+	again = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+	if (strcmp(again, text) != 0)
+		refuse_value(column, "A character of it is another one after conversion to UTF-8 and back.");
+	if (again != utf8)
+		pfree(again);
+	return utf8;
+}
+
 /* Takes over the text */
 static void
 put_output(NdjsonColumn *column, char *text, NdjsonBuffer *out)
 {
-	char	   *utf8 = text;
-	size_t		len = strlen(text);
+	char	   *utf8 = to_utf8(column, text);
+	size_t		len = strlen(utf8);
 
-	if (column->convert)
-	{
-		utf8 = pg_server_to_any(text, len, PG_UTF8);
-		if (utf8 != text)
-			len = strlen(utf8);
-	}
 	put_escaped(escape_once, utf8, len, utf8 + len, out);
 	if (utf8 != text)
 		pfree(utf8);
@@ -856,15 +878,7 @@ write_overloaded(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	}
 }
 
-static void
-refuse_value(const NdjsonColumn *column)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			errmsg("a value of column \"%s\" cannot be archived", column->name),
-			errdetail("Its type writes a text that it does not read, so that the value could not be restored."),
-			errhint("ALTER TABLE ... ALTER COLUMN %s TYPE text;", quote_identifier(column->name)));
-}
+static const char not_read[] = "Its type writes a text that it does not read.";
 
 static bool
 comes_back(NdjsonColumn *column, char *text)
@@ -896,11 +910,11 @@ write_checked(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 		if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		FlushErrorState();
-		refuse_value(column);
+		refuse_value(column, not_read);
 	}
 	PG_END_TRY();
 	if (!good)
-		refuse_value(column);
+		refuse_value(column, not_read);
 	put_output(column, text, out);
 }
 
