@@ -203,7 +203,7 @@ DECLARE
 BEGIN
     IF coalesce(request_erasure.tenant, '') = '' OR coalesce(btrim(request_erasure.reason), '') = '' THEN
         RAISE EXCEPTION '%', CASE WHEN coalesce(request_erasure.tenant, '') = '' THEN 'a tenant is needed' ELSE 'an erasure needs a reason' END
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'CALL steward.erase_tenant(''<tenant>'', reason => ''…'');';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'CALL steward.erase_tenant(''<tenant>'', reason => ''...'');';
     END IF;
     IF NOT steward.wake_worker() OR current_setting('steward.worker') = 'off' THEN
         RAISE EXCEPTION 'no worker can erase here'

@@ -64,7 +64,7 @@ CREATE FUNCTION steward.hold_condition(store text) RETURNS text
              WHERE s.name = hold_condition.store) c
 $$;
 COMMENT ON FUNCTION steward.hold_condition(text) IS
-    'the condition, on the columns of a store''s table, that rows under a hold meet: true for the whole store, NULL for none. It can be NULL for a row that is not held: NOT coalesce((…), false). Read it under DateStyle ISO, IntervalStyle postgres';
+    'the condition, on the columns of a store''s table, that rows under a hold meet: true for the whole store, NULL for none. It can be NULL for a row that is not held: NOT coalesce((...), false). Read it under DateStyle ISO, IntervalStyle postgres';
 
 CREATE VIEW steward.holds AS
     SELECT h.id, h.store, h.tenant, h.predicate, h.reason, h.actor, date_trunc('second', now() - h.placed_at) AS age, h.expires_at
@@ -135,7 +135,7 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'SELECT steward.hold(store => ''…'', tenant => ''…'', predicate => ''…'', reason => ''…'', expires => now() + interval ''1 year'');';
+                  HINT = 'SELECT steward.hold(store => ''...'', tenant => ''...'', predicate => ''...'', reason => ''...'', expires => now() + interval ''1 year'');';
     END IF;
 
     PERFORM steward.lock_map();

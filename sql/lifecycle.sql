@@ -4,9 +4,9 @@
  *
  * segment is the state machine: what expires together walks
  *
- *    due → exporting → uploaded → verified → purged
+ *    due -> exporting -> uploaded -> verified -> purged
  *
- * (a segment that is only purged: due → purged), or rests in failed.  archive
+ * (a segment that is only purged: due -> purged), or rests in failed.  archive
  * holds the files that a segment became; there are several where one archive
  * never mixes tenants.  task is the worker's queue.  Every step is a transaction
  * of its own, and each one of the worker's demands the token under which it
@@ -58,7 +58,7 @@ COMMENT ON COLUMN steward.segment.relation_name IS 'its name when the segment be
 COMMENT ON COLUMN steward.segment.kind IS 'partition: a whole table, detached and dropped; rows: a batch of one, deleted';
 COMMENT ON COLUMN steward.segment.action IS 'archive: exported, verified, then purged; purge: only purged';
 COMMENT ON COLUMN steward.segment.parent IS 'of a partition: the table it is or was attached to';
-COMMENT ON COLUMN steward.segment.bound IS 'of a partition: FOR VALUES …';
+COMMENT ON COLUMN steward.segment.bound IS 'of a partition: FOR VALUES ...';
 COMMENT ON COLUMN steward.segment.time_from IS 'lower bound of the retention clock, inclusive; NULL: none';
 COMMENT ON COLUMN steward.segment.time_to IS 'upper bound of the retention clock, exclusive; NULL: none';
 COMMENT ON COLUMN steward.segment.tenant IS 'the tenant, where all rows are one tenant''s by construction';

@@ -440,7 +440,7 @@ CREATE FUNCTION steward.due_locks(kind text, relation regclass, parent regclass)
                             coalesce(nullif(current_setting('steward.batch_rows', true), ''), '10000'))
                 WHEN p.partdefid <> 0
                 THEN format('ACCESS EXCLUSIVE on %1$s for milliseconds (DETACH beside a DEFAULT partition), then ACCESS EXCLUSIVE on the detached %2$s', parent, relation)
-                ELSE format('SHARE UPDATE EXCLUSIVE on %1$s (DETACH … CONCURRENTLY), then ACCESS EXCLUSIVE on the detached %2$s', parent, relation) END
+                ELSE format('SHARE UPDATE EXCLUSIVE on %1$s (DETACH ... CONCURRENTLY), then ACCESS EXCLUSIVE on the detached %2$s', parent, relation) END
       FROM (SELECT) one LEFT JOIN pg_partitioned_table p ON p.partrelid = due_locks.parent
 $$;
 COMMENT ON FUNCTION steward.due_locks(text, regclass, regclass) IS 'the locks that the worker will take for a line of the plan, in words';

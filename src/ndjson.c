@@ -30,6 +30,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -424,11 +425,19 @@ put_day(char *dest, int julian, bool *bc)
 	return put_2(dest, day);
 }
 
+/* A word, without the NUL */
+static inline char *
+put_word(char *dest, const char *word)
+{
+	while (*word)
+		*dest++ = *word++;
+	return dest;
+}
+
 static inline char *
 put_bc(char *dest, bool bc)
 {
-	memcpy(dest, " BC", 3);
-	return bc ? dest + 3 : dest;
+	return bc ? put_word(dest, " BC") : dest;
 }
 
 static inline char *
@@ -436,8 +445,7 @@ put_infinity(char *dest, bool negative)
 {
 	if (negative)
 		*dest++ = '-';
-	memcpy(dest, "infinity", 8);
-	return dest + 8;
+	return put_word(dest, "infinity");
 }
 
 static char *
@@ -473,10 +481,7 @@ put_timestamp(char *dest, Timestamp value, bool with_zone)
 			dest--;
 	}
 	if (with_zone)
-	{
-		memcpy(dest, "+00", 3);
-		dest += 3;
-	}
+		dest = put_word(dest, "+00");
 	return put_bc(dest, bc);
 }
 
@@ -794,19 +799,41 @@ write_jsonb(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	done_with(jsonb, value);
 }
 
+static void
+refuse_value(const NdjsonColumn *column, const char *detail)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("a value of column \"%s\" cannot be archived", column->name),
+			errdetail("%s The value could not be restored.", detail));
+}
+
+/* UTF-8 knows one of what EUC_JP has two of: the other would not come back */
+static char *
+to_utf8(const NdjsonColumn *column, char *text)
+{
+	char	   *utf8;
+	char	   *again;
+
+	if (!column->convert || pg_is_ascii(text))
+		return text;
+
+	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+	again = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+	if (strcmp(again, text) != 0)
+		refuse_value(column, "A character of it is another one after conversion to UTF-8 and back.");
+	if (again != utf8)
+		pfree(again);
+	return utf8;
+}
+
 /* Takes over the text */
 static void
 put_output(NdjsonColumn *column, char *text, NdjsonBuffer *out)
 {
-	char	   *utf8 = text;
-	size_t		len = strlen(text);
+	char	   *utf8 = to_utf8(column, text);
+	size_t		len = strlen(utf8);
 
-	if (column->convert)
-	{
-		utf8 = pg_server_to_any(text, len, PG_UTF8);
-		if (utf8 != text)
-			len = strlen(utf8);
-	}
 	put_escaped(escape_once, utf8, len, utf8 + len, out);
 	if (utf8 != text)
 		pfree(utf8);
@@ -856,15 +883,7 @@ write_overloaded(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	}
 }
 
-static void
-refuse_value(const NdjsonColumn *column)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			errmsg("a value of column \"%s\" cannot be archived", column->name),
-			errdetail("Its type writes a text that it does not read, so that the value could not be restored."),
-			errhint("ALTER TABLE ... ALTER COLUMN %s TYPE text;", quote_identifier(column->name)));
-}
+static const char not_read[] = "Its type writes a text that it does not read.";
 
 static bool
 comes_back(NdjsonColumn *column, char *text)
@@ -896,11 +915,11 @@ write_checked(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 		if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		FlushErrorState();
-		refuse_value(column);
+		refuse_value(column, not_read);
 	}
 	PG_END_TRY();
 	if (!good)
-		refuse_value(column);
+		refuse_value(column, not_read);
 	put_output(column, text, out);
 }
 

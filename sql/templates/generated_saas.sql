@@ -757,7 +757,7 @@ $json${
 	"write_once": true,
 	"access": "Write-once, read-many",
 	"retention": {"hot": "90 days", "then": "archive", "keep": "2 years"},
-	"notes": "—",
+	"notes": "{dash}",
 	"words": {
 		"store": "Blob Storage",
 		"retention": "90 days then archive"
@@ -857,3 +857,18 @@ $json${
 	}
 }$json$,
 NULL);
+
+-- The map's dash, where the database's encoding has it.  (The script is ASCII,
+-- so that it can be run in every encoding.)
+DO $$
+DECLARE
+    dash text := '-';
+BEGIN
+    IF pg_catalog.getdatabaseencoding() = 'UTF8' THEN
+        dash := pg_catalog.chr(8212);
+    END IF;
+    UPDATE steward.template_store
+       SET store = pg_catalog.replace(store::text, '{dash}', dash)::jsonb
+     WHERE template = 'generated_saas' AND pg_catalog.strpos(store ->> 'notes', '{dash}') > 0;
+END
+$$;

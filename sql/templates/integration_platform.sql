@@ -134,7 +134,7 @@ $json${
 	"access": "Point lookups + rotation writes",
 	"keys": [["credential_id"], ["connection_id"]],
 	"retention": {"until": "lifetime", "clock": "revoked_at", "plus": "1 year"},
-	"notes": "References only — keyVaultRef, version, fingerprint; no secret bytes",
+	"notes": "References only {dash} keyVaultRef, version, fingerprint; no secret bytes",
 	"words": {
 		"store": "Azure SQL / PostgreSQL",
 		"retention": "Lifetime + audit window"
@@ -439,3 +439,18 @@ $json${
 	}
 }$json$,
 NULL);
+
+-- The map's dash, where the database's encoding has it.  (The script is ASCII,
+-- so that it can be run in every encoding.)
+DO $$
+DECLARE
+    dash text := '-';
+BEGIN
+    IF pg_catalog.getdatabaseencoding() = 'UTF8' THEN
+        dash := pg_catalog.chr(8212);
+    END IF;
+    UPDATE steward.template_store
+       SET store = pg_catalog.replace(store::text, '{dash}', dash)::jsonb
+     WHERE template = 'integration_platform' AND pg_catalog.strpos(store ->> 'notes', '{dash}') > 0;
+END
+$$;

@@ -225,7 +225,7 @@ my %texts_of = (
 		q{(SELECT string_agg(chr(g), '') FROM generate_series(1, 65535) g WHERE g NOT BETWEEN 55296 AND 57343)},
 		q{(SELECT string_agg(chr(65536 + g * 257), '"') FROM generate_series(0, 4000) g)} ],
 	LATIN1 => [ q{(SELECT string_agg(chr(g), '') FROM generate_series(1, 255) g)}, map { quoted($_) } "\xc3\xa9\xc3\xbc\xc3\x9f", "\xc2\x80\xc2\x85\xc2\xa0\xc3\xbf" ],
-	EUC_JP => [ map { quoted($_) } "\xe6\xbc\xa2\xe5\xad\x97", "\xe3\x82\xab\xe3\x83\x8a\"\\", "\xef\xbd\xb1\xef\xbd\xb2", "\xe3\x80\x9c\xe2\x88\xa5", "\xe9\xbb\x91\xe9\xab\x98" ],
+	EUC_JP => [ map { quoted($_) } "\xe6\xbc\xa2\xe5\xad\x97", "\xe3\x82\xab\xe3\x83\x8a\"\\", "\xef\xbd\xb1\xef\xbd\xb2", "\xe2\x84\x96\xe2\x91\xa0", "\xe9\xbb\x91\xe9\xab\x98" ],
 	SQL_ASCII => [ q{(SELECT convert_from(decode(string_agg(lpad(to_hex(g), 2, '0'), ''), 'hex'), 'SQL_ASCII') FROM generate_series(1, 255) g)},
 		q{convert_from('\xe9ff80'::bytea, 'SQL_ASCII')}, quoted("\xe6\xbc\xa2\xe5\xad\x97") ],
 );

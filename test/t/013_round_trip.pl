@@ -469,9 +469,20 @@ foreach my $name (sort keys %odd)
 {
 	$node->safe_psql($db, "CREATE TABLE $name (id int PRIMARY KEY, at timestamptz, \"Odd\" $odd{$name}[0]); INSERT INTO $name VALUES (1, '2001-01-01', NULL), (2, '2001-01-01', $odd{$name}[1]);
 		SELECT steward.govern('$name', owner => 'App', scope => 'service', name => '$name', retention => '{\"clock\": \"at\", \"hot\": \"1 day\", \"then\": \"archive\"}')");
-	like(retain($db), qr/^rows\|$name:.*\|0A000\|a value of column "Odd" cannot be archived: Its type writes a text that it does not read, so that the value could not be restored\.$/, "$name: what its type does not read back is not archived");
+	like(retain($db), qr/^rows\|$name:.*\|0A000\|a value of column "Odd" cannot be archived: Its type writes a text that it does not read\. The value could not be restored\.$/, "$name: what its type does not read back is not archived");
 	is($node->safe_psql($db, "SELECT count(*) FROM $name"), '2', '... and stays');
 	$node->safe_psql($db, "SELECT steward.release('$name'); DELETE FROM steward.task WHERE state = 'failed'");
+}
+
+# Two characters of EUC_JP are one of UTF-8's: 0x8FA2F1 would come back as 0xADE2
+{
+	my $double = q{convert_from('\x8fa2f1'::bytea, 'EUC_JP')};
+
+	$db = 'eucjp_rows';
+	$node->safe_psql($db, "CREATE TABLE double (id int PRIMARY KEY, at timestamptz, \"Odd\" text); INSERT INTO double VALUES (1, '2001-01-01', $double);
+		SELECT steward.govern('double', owner => 'App', scope => 'service', name => 'double', retention => '{\"clock\": \"at\", \"hot\": \"1 day\", \"then\": \"archive\"}')");
+	like(retain($db), qr/^rows\|double:.*\|0A000\|a value of column "Odd" cannot be archived: A character of it is another one after conversion/, 'a character that would come back as another is not archived');
+	is($node->safe_psql($db, "SELECT count(*) FROM double WHERE \"Odd\" = $double"), '1', '... and stays');
 }
 
 $node->stop;
