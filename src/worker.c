@@ -737,6 +737,8 @@ set_session(void)
 		{"IntervalStyle", "postgres"},
 		{"TimeZone", "UTC"},
 		{"extra_float_digits", "1"},
+		{"array_nulls", "on"},
+		{"standard_conforming_strings", "on"},
 		{"jit", "off"}
 	};
 	int			i;

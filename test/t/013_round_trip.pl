@@ -306,7 +306,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(quote_literal(typname), ',' 
 
 # ---- archive, purge, restore ---------------------------------------------------------
 
-foreach my $case (grep { !$ENV{ONLY} || $_->[0] eq $ENV{ONLY} } [ 'utf8_parts', 'UTF8', 'partition' ], [ 'utf8_rows', 'UTF8', 'rows' ], [ 'latin1_rows', 'LATIN1', 'rows' ], [ 'ascii_parts', 'SQL_ASCII', 'partition' ], [ 'eucjp_rows', 'EUC_JP', 'rows' ])
+foreach my $case ([ 'utf8_parts', 'UTF8', 'partition' ], [ 'utf8_rows', 'UTF8', 'rows' ], [ 'latin1_rows', 'LATIN1', 'rows' ], [ 'ascii_parts', 'SQL_ASCII', 'partition' ], [ 'eucjp_rows', 'EUC_JP', 'rows' ])
 {
 	local $ENV{PGCLIENTENCODING} = $case->[1] eq 'SQL_ASCII' ? 'SQL_ASCII' : 'UTF8';
 	my $t = build(@$case);
@@ -472,6 +472,40 @@ foreach my $name (sort keys %odd)
 	like(retain($db), qr/^rows\|$name:.*\|0A000\|a value of column "Odd" cannot be archived: Its type writes a text that it does not read\. The value could not be restored\.$/, "$name: what its type does not read back is not archived");
 	is($node->safe_psql($db, "SELECT count(*) FROM $name"), '2', '... and stays');
 	$node->safe_psql($db, "SELECT steward.release('$name'); DELETE FROM steward.task WHERE state = 'failed'");
+}
+
+# ---- batches cut by every sort of key -------------------------------------------------
+
+{
+	my %is_key = map { $_ => 1 } qw(bool int2 int8 oid xid8 tid float4 float8 numeric money text varchar bpchar name char bytea uuid date timestamp timestamptz time timetz
+	  interval jsonb inet cidr macaddr macaddr8 bit varbit pg_lsn oidvector tsvector regclass int4range tstzrange nummultirange);
+	my @keys = grep { ($_->[0] =~ /^c_(.*)/ && $is_key{$1}) || $_->[0] =~ /^o_(enum|domain|inner|char_5|fingerprint|secret|textrange|numeric_10_3|interval)$/ || $_->[0] =~ /^a_(text|int4|numeric)$/ }
+	  awkward_columns('UTF8');
+
+	$node->append_conf('postgresql.conf', 'steward.batch_rows = 5');
+	$node->reload;
+	awkward_setup($node, $db, 'UTF8');
+	foreach my $column (@keys)
+	{
+		my ($name, $type, $values) = @$column;
+		my $i = 0;
+
+		run_quietly($db, 'SET array_nulls = on', "CREATE TABLE k$name (k $type, id int, at timestamptz, PRIMARY KEY (k, id))",
+			(map { "INSERT INTO k$name SELECT k, " . $i++ . ", '2001-01-01' FROM (SELECT ($_)::$type AS k) x WHERE octet_length(k::text) < 2000" } @$values),
+			"CREATE TABLE kept_k$name AS TABLE k$name", "SELECT steward.govern('k$name', owner => 'App', scope => 'service', name => 'k$name', retention => '{\"clock\": \"at\", \"hot\": \"1 day\", \"then\": \"archive\"}')");
+	}
+	is(retain($db), '', 'batches by ' . @keys . ' sorts of keys');
+	my (@left, @wrong);
+	foreach my $name (map { "k$_->[0]" } @keys)
+	{
+		push @left, $name if $node->safe_psql($db, "SELECT count(*) FROM $name") ne '0';
+		my $calls = join('', map { "CALL steward.restore($_, keep => NULL);\n" } split /\n/, $node->safe_psql($db, "SELECT id FROM steward.archive WHERE store = '$name' AND state = 'verified'"));
+		my $equal = outcome($db, "\\o /dev/null\n$calls\\o\nSELECT (SELECT array_agg(t::text ORDER BY id) FROM $name t) = (SELECT array_agg(t::text ORDER BY id) FROM kept_$name t)");
+		push @wrong, "$name: $equal" if $equal ne 't';
+	}
+	is("@left", '', '... all purged');
+	is(join("\n", @wrong), '', '... all restored');
+	cmp_ok($node->safe_psql($db, q{SELECT count(*) FROM steward.archive WHERE store LIKE 'k%' AND state = 'verified'}), '>', 3 * @keys, '... in several batches each');
 }
 
 # Two characters of EUC_JP are one of UTF-8's: 0x8FA2F1 would come back as 0xADE2
