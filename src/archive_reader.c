@@ -719,14 +719,14 @@ refuse_frame(ArchiveReader *reader, int number, const char *what)
 }
 
 static uint32
-count_lines(const char *text, size_t length)
+count_lines(const char *lines, size_t length)
 {
-	const char *end = text +length;
+	const char *end = lines + length;
 	uint32		n = 0;
 
-	while (text <end && (text = memchr(text, '\n', end - text)) !=NULL)
+	while (lines <end && (lines = memchr(lines, '\n', end - lines)) !=NULL)
 	{
-		text	  ++;
+		lines++;
 
 		n++;
 	}
