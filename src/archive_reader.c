@@ -719,16 +719,16 @@ refuse_frame(ArchiveReader *reader, int number, const char *what)
 }
 
 static uint32
-count_lines(const char *lines, size_t length)
+count_lines(const char *first, size_t length)
 {
-	const char *end = lines + length;
+	const char *end = first + length;
 	uint32		n = 0;
 
-	while (lines <end && (lines = memchr(lines, '\n', end - lines)) !=NULL)
+	while ((first = memchr(first, '\n', end - first)) != NULL)
 	{
-		lines++;
-
 		n++;
+		if (++first == end)
+			break;
 	}
 	return n;
 }
