@@ -1225,8 +1225,6 @@ segment_run(const Task *task)
 		run_rows(task);
 	else if (strcmp(task->kind, "expire") == 0)
 		run_expire(task);
-	else if (strcmp(task->kind, "erase") == 0)
-		erase_run(task);
 	else
 		elog(ERROR, "unknown kind of task \"%s\"", task->kind);
 }

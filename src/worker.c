@@ -686,7 +686,10 @@ run_task(const Task *task, MemoryContext context)
 	pg_atomic_write_u64(&worker_progress->task, task->id);
 	PG_TRY();
 	{
-		segment_run(task);
+		if (strcmp(task->kind, "erase") == 0)
+			erase_run(task);
+		else
+			segment_run(task);
 		queue_finish(task);
 	}
 	PG_CATCH();
