@@ -813,6 +813,7 @@ to_utf8(const NdjsonColumn *column, char *text)
 
 	if (!column->convert || pg_is_ascii(text))
 		return text;
+
 	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
 	again = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 	if (strcmp(again, text) != 0)
