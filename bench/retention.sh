@@ -214,7 +214,8 @@ bench_proven_delete() {
 		steward=$(retain -c "SELECT extract(epoch FROM sum(purged_at - verified_at)) FROM steward.segment WHERE id > $since AND store = 'note'")
 		plain=$({
 			echo '\timing on'
-			retain -c "SELECT format('DELETE FROM plain_note WHERE (id) > (%s) AND (id) <= (%s);', coalesce(key_from[1], '0'), key_to[1])
+			retain -c "SELECT format('DELETE FROM plain_note WHERE %s;', concat_ws(' AND ',
+				      steward.key_compare('plain_note', key, '>', key_from), steward.key_compare('plain_note', key, '<=', key_to)))
 				  FROM steward.segment WHERE id > $since AND store = 'note' ORDER BY id"
 		} | retain | awk '/^Time: / { ms += $2 } END { print ms / 1000 }')
 		[ "$round" = 0 ] || sample proven_delete "$round" "$plain" "$steward"

@@ -643,7 +643,10 @@ end_frame(Archiver *archiver)
 		job->digested = is_behind(archiver);
 	else
 	{
-		/* a DELETE is proven by its rows; in which order they come, says nothing */
+		/*
+		 * a DELETE is proven by its rows; in which order they come, says
+		 * nothing
+		 */
 		job->digested = helper->fd >= 0 || !archiver->summary.by_row;
 	}
 	if (job->digested)
@@ -1049,9 +1052,9 @@ archive_put_line(ArchiveLineWriter *writer, const char *line, size_t len,
 	if (clock)
 	{
 		TimestampTz at = writer->clock_type == DATEOID
-			? date_to_timestamptz(DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(clock))))
-			: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(clock),
-													  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		? date_to_timestamptz(DatumGetDateADT(DirectFunctionCall1(date_in, CStringGetDatum(clock))))
+		: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(clock),
+												  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 
 		widen(&frame->from, &frame->to, at, at);
 	}

@@ -425,11 +425,19 @@ put_day(char *dest, int julian, bool *bc)
 	return put_2(dest, day);
 }
 
+/* A word, without the NUL */
+static inline char *
+put_word(char *dest, const char *word)
+{
+	while (*word)
+		*dest++ = *word++;
+	return dest;
+}
+
 static inline char *
 put_bc(char *dest, bool bc)
 {
-	memcpy(dest, " BC", 3);
-	return bc ? dest + 3 : dest;
+	return bc ? put_word(dest, " BC") : dest;
 }
 
 static inline char *
@@ -437,8 +445,7 @@ put_infinity(char *dest, bool negative)
 {
 	if (negative)
 		*dest++ = '-';
-	memcpy(dest, "infinity", 8);
-	return dest + 8;
+	return put_word(dest, "infinity");
 }
 
 static char *
@@ -474,10 +481,7 @@ put_timestamp(char *dest, Timestamp value, bool with_zone)
 			dest--;
 	}
 	if (with_zone)
-	{
-		memcpy(dest, "+00", 3);
-		dest += 3;
-	}
+		dest = put_word(dest, "+00");
 	return put_bc(dest, bc);
 }
 

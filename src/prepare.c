@@ -13,10 +13,14 @@
  * Partitions that rows are routed to, and COPY, go the executor's own way.
  * There the constraint is parsed once and judges many rows.
  *
+ * A DELETE of retention's is spared the guard where the guard has nothing to
+ * judge.
+ *
  * Memory: the statement's own context.  No locks.
  */
 #include "steward.h"
 
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
@@ -81,6 +85,36 @@ prepare_target(ResultRelInfo *target, EState *estate)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Retention is exempt from the guard, but for holds; and where none concerns
+ * the store, none can come while the statement runs, because hold() waits for
+ * the lock that it has.  Core would fetch and lock each row for a trigger that
+ * then says yes, which costs more than the deletion.
+ */
+static void
+spare_guard(ResultRelInfo *target)
+{
+	Oid			relid = RelationGetRelid(target->ri_RelationDesc);
+	TriggerDesc *triggers = target->ri_TrigDesc;
+	StewardPolicy policy;
+	int			i;
+
+	if (!triggers || !actor_is_retention(relid) ||
+		!registry_policy(relid, &policy) || policy.held)
+		return;
+	for (i = 0; i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW,
+								 TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE) &&
+			strcmp(trigger->tgname, "steward_guard") != 0)
+			return;
+	}
+	/* the executor's own copy */
+	triggers->trig_delete_before_row = false;
+}
+
 static void
 prepare_executor_start(QueryDesc *queryDesc, int eflags)
 {
@@ -91,11 +125,15 @@ prepare_executor_start(QueryDesc *queryDesc, int eflags)
 	else
 		standard_ExecutorStart(queryDesc, eflags);
 
-	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
-		queryDesc->operation == CMD_DELETE || !registry_armed())
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) || !registry_armed())
 		return;
 	foreach(lc, queryDesc->estate->es_opened_result_relations)
-		prepare_target(lfirst(lc), queryDesc->estate);
+	{
+		if (queryDesc->operation == CMD_DELETE)
+			spare_guard(lfirst(lc));
+		else
+			prepare_target(lfirst(lc), queryDesc->estate);
+	}
 }
 
 void

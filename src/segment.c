@@ -901,7 +901,8 @@ run_partition(const Task *task)
 typedef struct RowsTask
 {
 	Oid			relation;
-	char	   *name;			/* of the table, quoted; lock_rows() reads both */
+	char	   *name;			/* of the table, quoted; lock_rows() reads
+								 * both */
 	char	   *store;
 	char	   *condition;		/* NULL: nothing is due any more */
 	char	   *key;			/* text[] in text form */

@@ -515,6 +515,7 @@ steward_launcher_main(Datum arg)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	ProcessConfigFile(PGC_SIGHUP);	/* as in a worker */
 
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(DatabaseEntry);
@@ -771,6 +772,8 @@ steward_worker_main(Datum arg)
 	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(my_slot->database, InvalidOid, 0);
+	/* a reload while it was started is lost: SIGHUP was ignored until now */
+	ProcessConfigFile(PGC_SIGHUP);
 
 	context = AllocSetContextCreate(TopMemoryContext, "pg_steward worker",
 									ALLOCSET_DEFAULT_SIZES);

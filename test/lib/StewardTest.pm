@@ -217,7 +217,7 @@ SELECT steward.create_service('Billing', role => 'billing');
 SELECT steward.create_service('Hook Gateway', role => 'hook gateway');
 SELECT count(*) FROM steward.apply($$ {"stores": [
   {"name": "orders", "data": "Orders", "relation": "app.orders", "owner": "Billing", "access": "By id", "keys": [["id"]],
-   "retention": {"clock": "created_at", "hot": "90 days", "then": "archive", "keep": "7 years"}, "notes": "credential points to Key Vault"},
+   "retention": {"until": "lifetime", "plus": "7 years"}, "notes": "credential points to Key Vault"},
   {"name": "order lines", "relation": "app.order_lines", "part_of": "orders", "retention": {"until": "lifetime"}},
   {"name": "notes", "relation": "app.notes", "owner": "Hook Gateway", "tenant": "Tenant Name", "retention": {"until": "tenant_lifetime", "plus": "1 year"},
    "plaintext_exempt": {"body": "prose of people"}},

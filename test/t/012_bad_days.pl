@@ -154,6 +154,8 @@ foreach my $stage ('due', 'detached', 'exported', 'uploading', 'uploaded', 'veri
 		$r->make($store);
 		$r->stop_at($store, $stage);
 		$r->sql("SELECT $how(pid) FROM steward.progress");
+		# (a reload would wake the launcher)
+		is($r->await($r->of($store, 't.attempt > 1'), 't', 10), 't', "$how at $stage: another begins where it was") if $how eq 'pg_terminate_backend';
 		$r->fault(undef);
 		my $state = $r->await($r->of($store, 'g.state'), 'purged', 10);
 		is($state, 'purged', "$how at $stage: comes to its end by itself");
