@@ -800,12 +800,13 @@ write_jsonb(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 }
 
 static void
-refuse_value(const NdjsonColumn *column, const char *detail)
+refuse_value(const NdjsonColumn *column, const char *detail, const char *remedy)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("a value of column \"%s\" cannot be archived", column->name),
-			errdetail("%s The value could not be restored.", detail));
+			errdetail("%s The value could not be restored.", detail),
+			errhint(remedy, quote_identifier(column->name)));
 }
 
 /* UTF-8 knows one of what EUC_JP has two of: the other would not come back */
@@ -821,7 +822,9 @@ to_utf8(const NdjsonColumn *column, char *text)
 	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
 	again = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 	if (strcmp(again, text) != 0)
-		refuse_value(column, "A character of it is another one after conversion to UTF-8 and back.");
+		refuse_value(column,
+					 "A character of it is another one after conversion to UTF-8 and back.",
+					 "UPDATE ... SET %1$s = convert_from(convert_to(%1$s, 'UTF8'), 'UTF8') WHERE ...;");
 	if (again != utf8)
 		pfree(again);
 	return utf8;
@@ -883,7 +886,12 @@ write_overloaded(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 	}
 }
 
-static const char not_read[] = "Its type writes a text that it does not read.";
+static void
+refuse_type(const NdjsonColumn *column)
+{
+	refuse_value(column, "Its type writes a text that it does not read.",
+				 "ALTER TABLE ... ALTER COLUMN %s TYPE text;");
+}
 
 static bool
 comes_back(NdjsonColumn *column, char *text)
@@ -915,11 +923,11 @@ write_checked(NdjsonColumn *column, Datum value, NdjsonBuffer *out)
 		if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		FlushErrorState();
-		refuse_value(column, not_read);
+		refuse_type(column);
 	}
 	PG_END_TRY();
 	if (!good)
-		refuse_value(column, not_read);
+		refuse_type(column);
 	put_output(column, text, out);
 }
 
