@@ -247,7 +247,7 @@ sub duckdb
 	return (undef, 'no node or no npm here') unless grep({ -x "$_/node" } split /:/, $ENV{PATH}) && grep { -x "$_/npm" } split /:/, $ENV{PATH};
 	$dir = PostgreSQL::Test::Utils::tempdir();
 	my $done = eval {
-		IPC::Run::run([ 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--silent', '--prefix', $dir, '@duckdb/node-api@1.5.6-r.1' ],
+		IPC::Run::run([ 'npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--silent', '--fetch-retries=1', '--prefix', $dir, '@duckdb/node-api@1.5.6-r.1' ],
 			'<', \'', '>&', \$log, IPC::Run::timeout(240));
 	};
 	return $done ? ("$dir/node_modules", undef) : (undef, 'npm could not fetch @duckdb/node-api');
