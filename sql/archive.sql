@@ -42,13 +42,13 @@ $$;
 COMMENT ON FUNCTION steward.read_archive(text, timestamptz, timestamptz, text) IS
     'reads a store''s verified archives in place: each row as JSON, each column as its text or null; those whose retention clock lies in [from, to) and whose tenant is this, where given';
 
-CREATE FUNCTION steward.read_archive("row" anyelement, store text, "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, tenant text DEFAULT NULL)
+CREATE FUNCTION steward.read_archive_as("row" anyelement, store text, "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, tenant text DEFAULT NULL)
     RETURNS SETOF anyelement
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT steward.archive_rows($1, a, $3, $4, $5) FROM steward.readable_archive($2, $3, $4, $5) a
 $$;
-COMMENT ON FUNCTION steward.read_archive(anyelement, text, timestamptz, timestamptz, text) IS
-    'the same as rows of a table''s type: SELECT * FROM steward.read_archive(NULL::webhook.deliveries, ''webhook_deliveries''). Every type comes back exactly';
+COMMENT ON FUNCTION steward.read_archive_as(anyelement, text, timestamptz, timestamptz, text) IS
+    'the same as rows of a table''s type: SELECT * FROM steward.read_archive_as(NULL::webhook.deliveries, ''webhook_deliveries''). Every type comes back exactly';
 
 CREATE FUNCTION steward.verify_archive(archive bigint) RETURNS boolean
     LANGUAGE c VOLATILE STRICT COST 1000000 AS 'MODULE_PATHNAME', 'steward_verify_archive';

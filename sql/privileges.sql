@@ -35,7 +35,7 @@ $$;
 REVOKE ALL ON FUNCTION
     steward.archive_rows(bigint, timestamptz, timestamptz, text), steward.archive_rows(anyelement, bigint, timestamptz, timestamptz, text),
     steward.readable_archive(text, timestamptz, timestamptz, text), steward.read_archive(text, timestamptz, timestamptz, text),
-    steward.read_archive(anyelement, text, timestamptz, timestamptz, text), steward.verify_archive(bigint),
+    steward.read_archive_as(anyelement, text, timestamptz, timestamptz, text), steward.verify_archive(bigint),
     steward.restore_rows(bigint, regclass, timestamptz, timestamptz, text[], text[], interval),
     steward.restore_partition(bigint), steward.restore_hold(bigint, interval)
     FROM PUBLIC, steward_admin, steward_pipeline, steward_operator, steward_auditor;
@@ -44,7 +44,7 @@ REVOKE ALL ON PROCEDURE steward.restore(bigint, regclass, timestamptz, timestamp
 GRANT EXECUTE ON FUNCTION
     steward.archive_rows(bigint, timestamptz, timestamptz, text), steward.archive_rows(anyelement, bigint, timestamptz, timestamptz, text),
     steward.readable_archive(text, timestamptz, timestamptz, text), steward.read_archive(text, timestamptz, timestamptz, text),
-    steward.read_archive(anyelement, text, timestamptz, timestamptz, text), steward.verify_archive(bigint)
+    steward.read_archive_as(anyelement, text, timestamptz, timestamptz, text), steward.verify_archive(bigint)
     TO steward_operator, steward_auditor;
 GRANT EXECUTE ON FUNCTION steward.restore_rows(bigint, regclass, timestamptz, timestamptz, text[], text[], interval)
     TO steward_operator, steward_admin;

@@ -76,7 +76,7 @@ SELECT (SELECT count(*) FROM ev) AS ev, (SELECT count(*) FROM part) AS part, to_
 SET ROLE restore_nobody;
 SELECT * FROM outcome('CALL steward.restore(1)');
 SELECT * FROM outcome('SELECT steward.read_archive(''restore_ev'')');
-SELECT * FROM outcome('SELECT steward.read_archive(NULL::restore_s.plain, ''restore_ev'')');
+SELECT * FROM outcome('SELECT steward.read_archive_as(NULL::restore_s.plain, ''restore_ev'')');
 SELECT * FROM outcome('SELECT steward.verify_archive(1)');
 SELECT * FROM outcome('SELECT steward.restore_rows(1, NULL, NULL, NULL, NULL, NULL, NULL)');
 SET ROLE restore_svc;
@@ -187,7 +187,7 @@ SELECT tableoid::regclass, * FROM part ORDER BY id;
 -- read in place
 SET ROLE restore_auditor;
 SELECT * FROM steward.read_archive('restore_part', "from" => '2001-01-01', "to" => '2001-12-31') ORDER BY 1;
-SELECT * FROM steward.read_archive(NULL::restore_s.ev, 'restore_ev', '2001-01-05', tenant => 't1') ORDER BY at, id;
+SELECT * FROM steward.read_archive_as(NULL::restore_s.ev, 'restore_ev', '2001-01-05', tenant => 't1') ORDER BY at, id;
 SELECT * FROM steward.read_archive('restore_ev', "to" => '2001-01-04', tenant => 't1') ORDER BY 1;
 SELECT * FROM outcome('SELECT steward.read_archive(''restore_ev'', tenant => ''nobody'')');
 RESET ROLE;

@@ -323,7 +323,7 @@ foreach my $case ([ 'utf8_parts', 'UTF8', 'partition' ], [ 'utf8_rows', 'UTF8', 
 	cmp_ok(scalar @archives, '>=', 2, '... into several archives');
 
 	# read in place
-	same_rows($dbname, "steward.read_archive(NULL::$table, '$dbname')", "$dbname: read in place, typed", @names);
+	same_rows($dbname, "steward.read_archive_as(NULL::$table, '$dbname')", "$dbname: read in place, typed", @names);
 	my $as_text = join(', ', map { as_archived($_) . ' AS ' . ident($_) } @names);
 	is(plainly($dbname, <<"SQL"), '', '... and as JSON: the texts of the original');
 CREATE TEMP TABLE side AS SELECT r FROM steward.read_archive('$dbname') r;
@@ -428,7 +428,7 @@ part_is('big', qq{$big, "from" => '-infinity', "to" => 'infinity'}, 'true', 'wit
 part_is('big', qq{$big, key_from => '{b,500}'}, q{(word, id) >= ('b', 500)}, 'from a key, which is included');
 part_is('big', qq{$big, key_to => '{b,500}'}, q{(word, id) <= ('b', 500)}, 'to a key, which is included, too');
 part_is('big', qq{$big, key_from => '{a,9}', key_to => '{a,12}', "to" => '2001-01-01 00:12'}, q{(word, id) BETWEEN ('a', 9) AND ('a', 12) AND at < '2001-01-01 00:12'}, 'by key and by time');
-is(plainly($db, q{SELECT count(*), min(id), max(id) FROM steward.read_archive(NULL::public.big, 'big', '2001-01-01 10:00', '2001-01-01 11:00')}), '60|600|659', 'read by time');
+is(plainly($db, q{SELECT count(*), min(id), max(id) FROM steward.read_archive_as(NULL::public.big, 'big', '2001-01-01 10:00', '2001-01-01 11:00')}), '60|600|659', 'read by time');
 
 # what is not asked for is not read: a frame that is spoilt does not matter then
 my $file = "$store/$path/data.ndjson.zst";
