@@ -113,7 +113,7 @@ SELECT * FROM outcome(format('CALL steward.restore(%s, key_from => ''{t0,NULL}''
 SELECT * FROM outcome(format('CALL steward.restore(%s, key_to => ''{}'')', archive('restore_ev')));
 SELECT * FROM outcome(format('CALL steward.restore(%s, key_from => ''{t0,x}'')', archive('restore_ev')));
 SELECT * FROM outcome(format('CALL steward.restore(%s, "from" => ''x'')', archive('restore_ev')));
-SELECT * FROM outcome('SELECT * FROM steward.read_archive(1, ''restore_ev'')');
+SELECT * FROM outcome('SELECT * FROM steward.read_archive_as(1, ''restore_ev'')');
 BEGIN READ ONLY;
 SELECT * FROM outcome(format('CALL steward.restore(%s)', archive('restore_ev')));
 ROLLBACK;
