@@ -312,22 +312,27 @@ base_error(const char *base)
 	store_error("open directory", base, NULL);
 }
 
-/* Write, read back and remove a small file */
+/*
+ * Write and read back a small file.  It loses its name as soon as it has one, so
+ * that nothing of it stays when the process is killed; and the name is always the
+ * same, so that the next probe takes what a kill just between has left.
+ */
 static void
 probe_directory(Descriptors *d, const char *base)
 {
 	static const char word[] = "pg_steward";
-	char		name[64];
+	static const char name[] = ".probe";
 	char		back[sizeof(word)];
-	int			error;
+	int			error = 0;
 
-	snprintf(name, sizeof(name), ".probe.%d." UINT64_FORMAT, MyProcPid,
-			 (uint64) GetCurrentTimestamp());
 	d->object = openat(d->dir, name,
-					   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+					   O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 					   S_IRUSR | S_IWUSR);
 	if (d->object < 0)
 		store_error("create a file in", base, NULL);
+	/* somebody else who probes may have removed it already */
+	if (unlinkat(d->dir, name, 0) < 0 && errno != ENOENT)
+		store_error("remove a file from", base, NULL);
 	errno = 0;
 	if (pwrite(d->object, word, sizeof(word), 0) != sizeof(word))
 		error = errno ? errno : ENOSPC;
@@ -336,13 +341,9 @@ probe_directory(Descriptors *d, const char *base)
 	else if (pread(d->object, back, sizeof(back), 0) != sizeof(back) ||
 			 memcmp(word, back, sizeof(word)) != 0)
 		error = errno ? errno : EIO;
-	else
-		error = 0;
-	if (unlinkat(d->dir, name, 0) < 0 && error == 0)
-		error = errno;
 	errno = error;
 	if (error != 0)
-		store_error("write, read and remove a file in", base, NULL);
+		store_error("write and read a file in", base, NULL);
 }
 
 static void
