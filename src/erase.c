@@ -663,11 +663,7 @@ erase_run(const Task *task)
 		}
 		PG_CATCH();
 		{
-			MemoryContextSwitchTo(caller);
-			error = CopyErrorData();
-			FlushErrorState();
-			AbortCurrentTransaction();
-			MemoryContextSwitchTo(caller);
+			error = worker_recover(caller);
 		}
 		PG_END_TRY();
 		/* half of a copy is not left lying about, if nobody comes again */

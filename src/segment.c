@@ -817,11 +817,7 @@ purge_proven(Segment *segment)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(caller);
+		error = worker_recover(caller);
 	}
 	PG_END_TRY();
 	if (error)

@@ -632,9 +632,9 @@ enforce_on_time(void)
 	return next;
 }
 
-/* After an error outside a task's own care: clean up, say it, go on */
-static ErrorData *
-recover_from_error(MemoryContext context)
+/* In PG_CATCH: end the transaction, and give the error to whoever goes on */
+ErrorData *
+worker_recover(MemoryContext context)
 {
 	ErrorData  *error;
 
@@ -666,7 +666,7 @@ mind_the_timer(MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		error = recover_from_error(context);
+		error = worker_recover(context);
 		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_naptime * 1000L);
 	}
 	PG_END_TRY();
@@ -694,7 +694,7 @@ run_task(const Task *task, MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		error = recover_from_error(context);
+		error = worker_recover(context);
 	}
 	PG_END_TRY();
 	if (error)
@@ -797,7 +797,7 @@ steward_worker_main(Datum arg)
 		 * not a task's failure, but the queue's or the timer's: come back
 		 * later
 		 */
-		error = recover_from_error(context);
+		error = worker_recover(context);
 		next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_naptime * 1000L);
 	}
 	PG_END_TRY();

@@ -44,6 +44,7 @@ extern void worker_init(void);
 extern void worker_wake_at_commit(void);
 extern void worker_phase(WorkerPhase phase);
 extern void worker_sleep(long ms);
+extern ErrorData *worker_recover(MemoryContext context);
 
 /* ---- queue.c ---------------------------------------------------------- */
 

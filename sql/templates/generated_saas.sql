@@ -858,7 +858,7 @@ $json${
 }$json$,
 NULL);
 
--- The map's dash, where the database's encoding has it.  (The script is ASCII,
+-- The dash of both maps, where the database's encoding has it.  (The script is ASCII,
 -- so that it can be run in every encoding.)
 DO $$
 DECLARE
@@ -869,6 +869,6 @@ BEGIN
     END IF;
     UPDATE steward.template_store
        SET store = pg_catalog.replace(store::text, '{dash}', dash)::jsonb
-     WHERE template = 'generated_saas' AND pg_catalog.strpos(store ->> 'notes', '{dash}') > 0;
+     WHERE pg_catalog.strpos(store ->> 'notes', '{dash}') > 0;
 END
 $$;

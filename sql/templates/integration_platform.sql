@@ -439,18 +439,3 @@ $json${
 	}
 }$json$,
 NULL);
-
--- The map's dash, where the database's encoding has it.  (The script is ASCII,
--- so that it can be run in every encoding.)
-DO $$
-DECLARE
-    dash text := '-';
-BEGIN
-    IF pg_catalog.getdatabaseencoding() = 'UTF8' THEN
-        dash := pg_catalog.chr(8212);
-    END IF;
-    UPDATE steward.template_store
-       SET store = pg_catalog.replace(store::text, '{dash}', dash)::jsonb
-     WHERE template = 'integration_platform' AND pg_catalog.strpos(store ->> 'notes', '{dash}') > 0;
-END
-$$;
